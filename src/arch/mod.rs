@@ -1,0 +1,3 @@
+//! Processor architectures. One so far.
+
+pub mod x86_64;

@@ -1,0 +1,151 @@
+//! Segment descriptors, decoded. The table itself is asm/gdt.S.
+//! Source: Intel SDM vol. 3 §3.4.5 and §7.2.3.
+
+use super::selectors;
+use core::fmt;
+
+/// One slot of the GDT (a system descriptor takes the next one as well).
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Descriptor {
+    pub low: u64,
+    /// The following slot: bits 63:32 of the base, if this is a system descriptor.
+    pub high: u64,
+}
+
+impl Descriptor {
+    /// S bit clear: TSS, LDT or call gate, 16 bytes long.
+    pub const fn is_system(self) -> bool {
+        self.low >> 44 & 1 == 0 && self.low != 0
+    }
+
+    pub const fn present(self) -> bool {
+        self.low >> 47 & 1 != 0
+    }
+
+    /// Descriptor privilege level.
+    pub const fn dpl(self) -> u64 {
+        self.low >> 45 & 3
+    }
+
+    /// The four type bits.
+    pub const fn kind(self) -> u64 {
+        self.low >> 40 & 15
+    }
+
+    pub const fn base(self) -> u64 {
+        let base = (self.low >> 16 & 0xFF_FFFF) | (self.low >> 56 & 0xFF) << 24;
+        if self.is_system() { base | self.high << 32 } else { base }
+    }
+
+    /// Last valid offset.
+    pub const fn limit(self) -> u64 {
+        let limit = (self.low & 0xFFFF) | (self.low >> 48 & 15) << 16;
+        if self.low >> 55 & 1 != 0 { limit << 12 | 0xFFF } else { limit }
+    }
+
+    /// The L bit: 64-bit code.
+    pub const fn long_mode(self) -> bool {
+        self.low >> 53 & 1 != 0
+    }
+}
+
+impl fmt::Display for Descriptor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.low == 0 {
+            return write!(f, "null");
+        }
+        let ring = self.dpl();
+        let present = if self.present() { "" } else { ", not present" };
+        if self.is_system() {
+            let name = match self.kind() {
+                0x2 => "LDT",
+                0x9 => "64-bit TSS, available",
+                0xB => "64-bit TSS, busy",
+                0xC => "64-bit call gate",
+                _ => "reserved system type",
+            };
+            return write!(f, "{name}, base {:#018x}, limit {:#x}{present}", self.base(), self.limit());
+        }
+        let kind = match (self.kind() >= 8, self.long_mode()) {
+            (true, true) => "64-bit code",
+            (true, false) => "32-bit code",
+            (false, _) => "data",
+        };
+        write!(f, "{kind}, ring {ring}, base {:#x}, limit {:#x}{present}", self.base(), self.limit())
+    }
+}
+
+/// What a selector is called; `None` for one that this kernel does not use.
+pub fn selector_name(selector: u64) -> Option<&'static str> {
+    Some(match selector {
+        0 => "null",
+        selectors::KERNEL_CS => "kernel code",
+        selectors::KERNEL_DS => "kernel data",
+        selectors::USER_DS => "user data",
+        selectors::USER_CS => "user code",
+        selectors::TSS_SELECTOR => "TSS",
+        _ => return None,
+    })
+}
+
+#[cfg(target_os = "none")]
+mod live {
+    use super::super::selectors::GDT_SIZE;
+    use super::Descriptor;
+    use core::arch::asm;
+
+    unsafe extern "C" {
+        /// asm/gdt.S
+        static gdt: [u64; GDT_SIZE as usize / 8];
+    }
+
+    /// Base and limit that the CPU uses now (SGDT).
+    pub fn register() -> (u64, u16) {
+        let mut pointer = [0u8; 10];
+        // SAFETY: SGDT stores ten bytes where it is told.
+        unsafe { asm!("sgdt [{}]", in(reg) pointer.as_mut_ptr(), options(nostack, preserves_flags)) };
+        super::super::idt::split_pointer(pointer)
+    }
+
+    /// The slots of the table.
+    pub fn slots() -> impl Iterator<Item = (usize, Descriptor)> {
+        let mut index = 0;
+        core::iter::from_fn(move || {
+            // SAFETY: the table is only written by asm/gdt.S before Rust runs, and by LTR (the busy bit).
+            let table = unsafe { core::ptr::read_volatile(&raw const gdt) };
+            let low = *table.get(index)?;
+            let descriptor = Descriptor { low, high: table.get(index + 1).copied().unwrap_or(0) };
+            let at = index;
+            index += if descriptor.is_system() { 2 } else { 1 };
+            Some((at * 8, descriptor))
+        })
+    }
+}
+
+#[cfg(target_os = "none")]
+pub use live::*;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn decodes_the_segments_of_the_table() {
+        let text = |low, high| format!("{}", Descriptor { low, high });
+        assert_eq!(text(0, 0), "null");
+        assert_eq!(text(0x00AF_9B00_0000_FFFF, 0), "64-bit code, ring 0, base 0x0, limit 0xffffffff");
+        assert_eq!(text(0x00CF_F300_0000_FFFF, 0), "data, ring 3, base 0x0, limit 0xffffffff");
+        assert_eq!(text(0x00CF_7300_0000_FFFF, 0), "data, ring 3, base 0x0, limit 0xffffffff, not present");
+    }
+
+    #[test]
+    fn puts_the_tss_base_together() {
+        let base = 0xFFFF_FFFF_8012_3456u64;
+        let low = 0x67 | (base & 0xFF_FFFF) << 16 | 0x8B << 40 | (base >> 24 & 0xFF) << 56;
+        let descriptor = Descriptor { low, high: base >> 32 };
+        assert_eq!((descriptor.base(), descriptor.limit()), (base, 0x67));
+        assert!(descriptor.is_system());
+        assert_eq!(format!("{descriptor}"), "64-bit TSS, busy, base 0xffffffff80123456, limit 0x67");
+    }
+}

@@ -1,0 +1,34 @@
+//! x86_64: everything that names a register, a port, an MSR or an instruction.
+//!
+//! The assembly side is in `asm/`; its symbols are declared next to the Rust code that uses them. What only
+//! decodes (descriptors, page-table entries, error codes, CPUID leaves) is plain code that host tests run;
+//! what needs ring 0 is compiled for the bare target alone.
+
+pub mod cpu;
+pub mod cr;
+pub mod exceptions;
+pub mod frame;
+pub mod gdt;
+pub mod idt;
+pub mod msr;
+pub mod paging;
+pub mod selectors;
+pub mod tsc;
+
+#[cfg(not(target_os = "linux"))]
+pub mod port;
+
+#[cfg(target_os = "none")]
+pub mod backtrace;
+#[cfg(target_os = "none")]
+pub mod fpu;
+#[cfg(target_os = "none")]
+pub mod probe;
+#[cfg(target_os = "none")]
+pub mod recover;
+#[cfg(target_os = "none")]
+pub mod reset;
+#[cfg(target_os = "none")]
+pub mod segment;
+#[cfg(target_os = "none")]
+pub mod stacks;

@@ -1,0 +1,20 @@
+//! Numbers of the model-specific registers that this kernel touches, and of their bits.
+//! Source: Intel SDM vol. 4; AMD APM vol. 2 appendix A.
+
+/// Extended features: SYSCALL, long mode, no-execute.
+pub const IA32_EFER: u32 = 0xC000_0080;
+/// EFER: page-table entries may forbid execution.
+pub const EFER_NXE: u64 = 1 << 11;
+/// Eight cache types that page-table entries choose from.
+pub const IA32_PAT: u32 = 0x277;
+/// Base of GS.
+pub const IA32_GS_BASE: u32 = 0xC000_0101;
+/// Base of FS.
+pub const IA32_FS_BASE: u32 = 0xC000_0100;
+/// The other base of GS, which SWAPGS brings in.
+pub const IA32_KERNEL_GS_BASE: u32 = 0xC000_0102;
+/// Local APIC's base address and mode.
+pub const IA32_APIC_BASE: u32 = 0x1B;
+
+/// What assembly knows of it; see build.rs.
+pub const ASM: &[(&str, u64)] = &[("IA32_EFER", IA32_EFER as u64), ("EFER_NXE", EFER_NXE)];

@@ -1,0 +1,182 @@
+//! Tests that the kernel runs on itself, on the live machine: what no host test can see.
+//!
+//! `selftest` in the monitor runs all or one; the option `selftest` on the command line runs them at boot
+//! and ends QEMU with status 33 if all passed, 35 if not.
+
+use super::image;
+use crate::arch::x86_64::cr::{Cr0, Cr4};
+use crate::arch::x86_64::paging::{Flags, live};
+use crate::arch::x86_64::selectors::{GDT_SIZE, IST_DEBUG, IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI};
+use crate::arch::x86_64::{cr, gdt, idt, probe, recover, stacks};
+use crate::boot::info::MemoryKind;
+use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
+use crate::kernel::start;
+use log::{error, info};
+
+/// A test: its name, what it proves, and the code. An error says what was found instead.
+pub struct SelfTest {
+    pub name: &'static str,
+    pub about: &'static str,
+    run: fn() -> Result<(), &'static str>,
+}
+
+/// All of them.
+pub const TESTS: &[SelfTest] = &[
+    SelfTest { name: "wx", about: "no page is writable and executable, or the user's, or in the lower half", run: write_xor_execute },
+    SelfTest { name: "image", about: "text is R-X, rodata R--, data RW-", run: image_permissions },
+    SelfTest { name: "guards", about: "the page below each stack is not mapped", run: guard_pages },
+    SelfTest { name: "directmap", about: "all RAM is in the direct map, not executable", run: direct_map },
+    SelfTest { name: "extable", about: "the exception table is in order and its fix-ups work", run: exception_table },
+    SelfTest { name: "idt", about: "256 gates, four of them on stacks of their own", run: interrupt_table },
+    SelfTest { name: "gdt", about: "the table in use is ours, its TSS is busy", run: segment_table },
+    SelfTest { name: "symbols", about: "the symbol table is sound and knows this function", run: symbol_table },
+    SelfTest { name: "protections", about: "WP, NX, SMEP, SMAP and UMIP are on where the CPU has them", run: protections },
+    SelfTest { name: "recover", about: "registers survive a provoked exception", run: recovery },
+];
+
+/// Runs all; returns how many failed.
+pub fn run_all() -> usize {
+    let failed = TESTS.iter().filter(|test| !run_one(test)).count();
+    info!(target: "selftest", "{} passed, {failed} failed", TESTS.len() - failed);
+    failed
+}
+
+/// Runs one by name; `None` if there is no such test, else how many failed.
+pub fn run_named(name: &str) -> Option<usize> {
+    let test = TESTS.iter().find(|test| test.name == name)?;
+    Some(usize::from(!run_one(test)))
+}
+
+fn run_one(test: &SelfTest) -> bool {
+    match (test.run)() {
+        Ok(()) => {
+            info!(target: "selftest", "{}: ok ({})", test.name, test.about);
+            true
+        }
+        Err(found) => {
+            error!(target: "selftest", "{}: FAILED: {found}", test.name);
+            false
+        }
+    }
+}
+
+fn check(good: bool, otherwise: &'static str) -> Result<(), &'static str> {
+    good.then_some(()).ok_or(otherwise)
+}
+
+fn write_xor_execute() -> Result<(), &'static str> {
+    let bad = live::find_violation();
+    if let Some(run) = bad {
+        error!(target: "selftest", "{:#018x}, {:#x} bytes, {}", run.virt, run.len, run.flags);
+    }
+    check(bad.is_none(), "a mapping breaks the rule")
+}
+
+fn image_permissions() -> Result<(), &'static str> {
+    let (text, rodata, data) = (image::text(), image::rodata(), image::data());
+    let mapped = |range: core::ops::Range<u64>, wanted, forbidden| {
+        live::is_mapped(range.start, range.end - range.start, wanted, forbidden)
+    };
+    let none = Flags::empty();
+    check(mapped(text, none, Flags::WRITE | Flags::NO_EXECUTE), "text is not R-X")?;
+    check(mapped(rodata, Flags::NO_EXECUTE, Flags::WRITE), "rodata is not R--")?;
+    let below_the_stacks = stacks::all()[0].guard.start;
+    check(mapped(data.start..below_the_stacks, Flags::WRITE | Flags::NO_EXECUTE, none), "data is not RW-")
+}
+
+fn guard_pages() -> Result<(), &'static str> {
+    for stack in stacks::all() {
+        check(live::translate(stack.guard.start).is_none(), "a guard page is mapped")?;
+        check(probe::read_u8(stack.guard.end - 1).is_none(), "a guard page can be read")?;
+        let len = stack.range.end - stack.range.start;
+        check(live::is_mapped(stack.range.start, len, Flags::WRITE | Flags::NO_EXECUTE, Flags::USER), "a stack is not RW-")?;
+    }
+    Ok(())
+}
+
+fn direct_map() -> Result<(), &'static str> {
+    for region in start::regions().iter().filter(|region| region.kind.is_ram()) {
+        for phys in [region.start, region.end() - PAGE_SIZE] {
+            let found = live::translate(DIRECT_MAP_BASE + phys).ok_or("RAM is missing")?;
+            check(found.phys == phys, "RAM is mapped to the wrong place")?;
+            check(found.flags.contains(Flags::NO_EXECUTE), "RAM is executable")?;
+        }
+    }
+    let kernel = start::regions().iter().find(|region| region.kind == MemoryKind::Kernel);
+    let kernel = kernel.ok_or("the memory map does not show the kernel")?;
+    check(kernel.start == start::boot_info().kernel_phys, "the memory map shows the kernel elsewhere")
+}
+
+fn exception_table() -> Result<(), &'static str> {
+    check(probe::table_is_sound(image::text()), "out of order, or outside of text")?;
+    check(probe::read_u64(8).is_none(), "address 8 can be read")?;
+    check(probe::read_u8(1 << 63).is_none(), "a non-canonical address can be read")?;
+    let known = 0x0123_4567_89AB_CDEFu64;
+    let address = core::ptr::from_ref(&known) as u64;
+    check(probe::read_u64(address) == Some(known), "a good address reads wrong (u64)")?;
+    check(probe::read_u32(address) == Some(known & 0xFFFF_FFFF), "a good address reads wrong (u32)")?;
+    check(probe::read_u16(address + 2) == Some(known >> 16 & 0xFFFF), "a good address reads wrong (u16)")?;
+    check(probe::read_u8(address + 7) == Some(known >> 56), "a good address reads wrong (u8)")
+}
+
+fn interrupt_table() -> Result<(), &'static str> {
+    let (base, limit) = idt::register();
+    check(image::data().contains(&base) && limit == 256 * 16 - 1, "the IDT in use is not ours")?;
+    for vector in 0..=255u8 {
+        let gate = idt::gate(vector);
+        let ist = match vector {
+            1 => IST_DEBUG,
+            2 => IST_NMI,
+            8 => IST_DOUBLE_FAULT,
+            18 => IST_MACHINE_CHECK,
+            _ => 0,
+        };
+        check(gate.present() && gate.kind() == 14 && gate.dpl() == 0, "a gate is not a ring-0 interrupt gate")?;
+        check(gate.ist() == ist, "a gate is on the wrong stack")?;
+        check(image::text().contains(&gate.offset()), "a gate leads out of the kernel's text")?;
+    }
+    Ok(())
+}
+
+fn segment_table() -> Result<(), &'static str> {
+    let (base, limit) = gdt::register();
+    check(image::data().contains(&base) && u64::from(limit) == GDT_SIZE - 1, "the GDT in use is not ours")?;
+    let busy = gdt::slots().any(|(_, d)| d.is_system() && d.kind() == 0xB && image::data().contains(&d.base()));
+    check(busy, "no busy TSS of ours")
+}
+
+fn symbol_table() -> Result<(), &'static str> {
+    let symbols = image::symbols().ok_or("there is none")?;
+    check(symbols.is_sound(), "out of order, or damaged")?;
+    let here = symbol_table as *const () as u64;
+    let symbol = symbols.lookup(here).ok_or("this function is not in it")?;
+    check(symbol.name.ends_with("symbol_table") && symbol.address == here, "this function has another name in it")?;
+    let found = symbols.find("_start").ok_or("_start is not in it")?;
+    check(found.address == image::text().start, "_start is elsewhere")
+}
+
+fn protections() -> Result<(), &'static str> {
+    use crate::arch::x86_64::cpu::Features;
+    let features = Features::detect();
+    let cr4 = Cr4::read();
+    check(Cr0::read().contains(Cr0::WP), "CR0.WP is off")?;
+    for (feature, bit, message) in [
+        (Features::PGE, Cr4::PGE, "PGE is off"),
+        (Features::SMEP, Cr4::SMEP, "SMEP is off"),
+        (Features::SMAP, Cr4::SMAP, "SMAP is off"),
+        (Features::UMIP, Cr4::UMIP, "UMIP is off"),
+        (Features::FSGSBASE, Cr4::FSGSBASE, "FSGSBASE is off"),
+        (Features::XSAVE, Cr4::OSXSAVE, "XSAVE is off"),
+    ] {
+        check(!features.contains(feature) || cr4.contains(bit), message)?;
+    }
+    let code = image::text().start;
+    check(cr::cr3() & !0xFFF == start::boot_info().page_table_root, "CR3 is not the loader's table")?;
+    check(live::translate(code).is_some_and(|t| !t.flags.contains(Flags::WRITE)), "text is writable")
+}
+
+fn recovery() -> Result<(), &'static str> {
+    unsafe extern "sysv64" fn harmless(_: u64, _: u64) {}
+    // SAFETY: it does nothing.
+    check(!unsafe { recover::call(harmless, 0, 0) }, "a harmless call was taken for a fault")
+}

@@ -1,0 +1,287 @@
+//! From the first Rust instruction to the prompt.
+//!
+//! The order matters. The serial line comes first, so that everything after it can complain; then the
+//! hand-over structure, checked before it is believed; then our own page tables are put in order (no lower
+//! half, guard pages under the stacks), and only then the CPU's protections are turned on, because some of
+//! them would turn a mistake in the tables into a fault.
+
+use super::panic::{self, Action};
+use super::selftest;
+use crate::arch::x86_64::cpu::{self, Features};
+use crate::arch::x86_64::paging::live;
+use crate::arch::x86_64::{reset, stacks, tsc};
+use crate::boot::cmdline::CommandLine;
+use crate::boot::info::{BootInfo, BootInfoError, MemoryRegion, PhysSlice};
+use crate::boot::layout::DIRECT_MAP_BASE;
+use crate::boot::memmap;
+use crate::drivers::framebuffer::Framebuffer;
+use crate::tty::console;
+use crate::tty::options::Selection;
+use crate::{log as klog, monitor};
+use core::fmt;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use log::{error, info, warn};
+
+/// The loader's structure, once it has been checked.
+static BOOT_INFO: AtomicPtr<BootInfo> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The loader's structure.
+pub fn boot_info() -> &'static BootInfo {
+    // SAFETY: set by `run` before anything that asks, to memory that nobody writes or frees.
+    unsafe { BOOT_INFO.load(Ordering::Relaxed).as_ref() }.expect("start::run has checked it")
+}
+
+/// The slice that a [`PhysSlice`] of `BootInfo` describes.
+///
+/// # Safety
+/// `slice` is a field of the checked `BootInfo`, whose elements are of type `T`.
+unsafe fn in_direct_map<T>(slice: PhysSlice) -> &'static [T] {
+    if slice.len == 0 {
+        return &[];
+    }
+    // SAFETY: the loader put it into RAM, which the direct map covers, and it stays.
+    unsafe { core::slice::from_raw_parts((DIRECT_MAP_BASE + slice.addr) as *const T, slice.len as usize) }
+}
+
+/// The memory map.
+pub fn regions() -> &'static [MemoryRegion] {
+    // SAFETY: the field holds regions.
+    unsafe { in_direct_map(boot_info().regions) }
+}
+
+/// The command line.
+pub fn command_line() -> CommandLine<'static> {
+    // SAFETY: the field holds bytes.
+    let bytes = unsafe { in_direct_map::<u8>(boot_info().cmdline) };
+    // The loader has decoded it: it is UTF-8.
+    CommandLine::new(core::str::from_utf8(bytes).unwrap_or(""))
+}
+
+/// Time since the kernel's entry, in seconds.
+pub struct Elapsed(u64);
+
+impl Elapsed {
+    pub fn now() -> Self {
+        Self(klog::now_ns())
+    }
+}
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.0 / 1000;
+        write!(f, "{}.{:06} s", us / 1_000_000, us % 1_000_000)
+    }
+}
+
+/// # Safety
+/// Called once, by asm/entry.S, with what the loader passed.
+pub unsafe fn run(info: *const BootInfo) -> ! {
+    let entry = tsc::read();
+    klog::init();
+    klog::set_sink(console::print_log_line);
+
+    // SAFETY: the loader's structure is plain integers in memory that is mapped; `check` comes first.
+    let info: &'static BootInfo = unsafe { &*info };
+    if let Err(error) = info.check() {
+        refuse(error);
+    }
+    BOOT_INFO.store(core::ptr::from_ref(info).cast_mut(), Ordering::Relaxed);
+    klog::set_clock(entry, info.times.tsc_hz);
+
+    let options = command_line();
+    configure_from(&options);
+    open_console(info, &options);
+    info!(target: "kernel", "SIS {} ({})", env!("CARGO_PKG_VERSION"), build_name());
+    info!(target: "kernel", "command line: {:?}", options.as_str());
+    report_unknown(&options);
+
+    // SAFETY: asm/entry.S is behind us; nothing else has a lower-half address. The guard pages are nobody's.
+    let guards = unsafe {
+        live::drop_lower_half();
+        stacks::install_guards()
+    };
+    info!(target: "stacks", "{guards} guard pages");
+    start_cpu();
+    report_memory();
+    report_boot_times(info, entry);
+
+    if options.flag("selftest") {
+        run_selftests(&options);
+    }
+    report_missing_start(&options);
+    monitor::run()
+}
+
+/// Loader and kernel do not fit together. There is no clock and no command line yet.
+fn refuse(error: BootInfoError) -> ! {
+    match error {
+        BootInfoError::Magic(found) => panic!("the loader passed no BootInfo (magic {found:#x})"),
+        BootInfoError::Version(found) => panic!("BootInfo has version {found}: loader and kernel are from different builds"),
+        BootInfoError::Size(found) => panic!("BootInfo has {found} bytes: loader and kernel are from different builds"),
+    }
+}
+
+fn build_name() -> &'static str {
+    if cfg!(debug_assertions) { "debug build, all checks on" } else { "release build" }
+}
+
+/// The options that everything else depends on.
+fn configure_from(options: &CommandLine<'_>) {
+    if let Some(value) = options.last("loglevel") {
+        match klog::parse_console_level(value) {
+            Some(level) => klog::set_console_level(level),
+            None => warn!(target: "kernel", "loglevel={value}: not a number from 0 to 9, nor a level's name"),
+        }
+    }
+    if let Some(value) = options.last("panic") {
+        match Action::parse(value) {
+            Some(action) => panic::set_action(action),
+            None => warn!(target: "kernel", "panic={value}: not halt, reboot or exit"),
+        }
+    }
+}
+
+fn open_console(info: &BootInfo, options: &CommandLine<'_>) {
+    let selection = Selection::from_command_line(options, &mut |value| {
+        warn!(target: "console", "console={value}: no such console");
+    });
+    // SAFETY: the loader's description, and the console is the one owner.
+    let framebuffer = unsafe { Framebuffer::new(&info.framebuffer) };
+    let found = console::configure(&selection, framebuffer);
+    match (selection.serial, found.serial) {
+        (Some((port, baud)), Some((chip, depth))) => {
+            info!(target: "console", "ttyS{port}: {chip}, FIFO {depth}, {baud} baud");
+        }
+        (Some((port, _)), None) => warn!(target: "console", "ttyS{port}: no UART there"),
+        (None, _) => {}
+    }
+    if let Some((columns, rows)) = found.text {
+        info!(target: "console", "tty0: {}x{} pixels, {columns}x{rows} characters", info.framebuffer.width, info.framebuffer.height);
+    }
+}
+
+/// Options that only init will know, and values that this kernel does not understand.
+fn report_unknown(options: &CommandLine<'_>) {
+    let count = options.unknown().count();
+    if count > 0 {
+        info!(target: "kernel", "{count} words of the command line are left for init");
+    }
+}
+
+/// Checks this CPU and turns on what it has.
+fn start_cpu() {
+    let features = Features::detect();
+    let missing = features.missing();
+    if !missing.is_empty() {
+        panic!("this CPU lacks {}", Names(missing));
+    }
+    // SAFETY: once, on the boot CPU, on our own tables, with its own features, of which none is missing.
+    unsafe { cpu::enable(features) };
+    let (family, model, stepping) = cpu::signature();
+    info!(target: "cpu", "{} family {family:#x} model {model:#x} stepping {stepping}, \"{}\"", cpu::vendor().as_str(), cpu::brand().as_str());
+    info!(target: "cpu", "on: {}", Enabled);
+}
+
+/// The names of a feature set.
+struct Names(Features);
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_words(f, self.0.names())
+    }
+}
+
+/// The protections and states that are on.
+pub struct Enabled;
+
+impl fmt::Display for Enabled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_words(f, cpu::enabled())
+    }
+}
+
+/// Words with a blank between them.
+fn write_words(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = &'static str>) -> fmt::Result {
+    for (index, word) in words.enumerate() {
+        let separator = if index == 0 { "" } else { " " };
+        write!(f, "{separator}{word}")?;
+    }
+    Ok(())
+}
+
+fn report_memory() {
+    let regions = regions();
+    let totals = memmap::totals(regions);
+    let usable = memmap::largest_usable(regions).map_or(0, |region| region.pages);
+    info!(
+        target: "memory",
+        "{} MiB of RAM in {} regions, largest free one {} MiB",
+        totals.ram_pages() >> 8,
+        regions.len(),
+        usable >> 8
+    );
+}
+
+/// How long each stage took. The firmware's own time is told apart: it is most of it, and not ours.
+fn report_boot_times(info: &BootInfo, entry: u64) {
+    let times = &info.times;
+    let prompt = tsc::read();
+    let loader = times.exit_boot_services.saturating_sub(times.loader_start);
+    let ours = loader.saturating_sub(times.in_firmware);
+    let jump = entry.saturating_sub(times.exit_boot_services);
+    let kernel = prompt.saturating_sub(entry);
+    let ms = |ticks| Milliseconds(tsc::to_ns(ticks, times.tsc_hz));
+    info!(
+        target: "boot",
+        "loader {} + firmware calls {}, jump {}, kernel to prompt {}; ours {}; tsc {} MHz",
+        ms(ours),
+        ms(times.in_firmware),
+        ms(jump),
+        ms(kernel),
+        ms(ours + jump + kernel),
+        times.tsc_hz / 1_000_000
+    );
+}
+
+/// Nanoseconds, printed as milliseconds with three digits.
+struct Milliseconds(u64);
+
+impl fmt::Display for Milliseconds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.0 / 1000;
+        write!(f, "{}.{:03} ms", us / 1000, us % 1000)
+    }
+}
+
+/// `selftest` or `selftest=name,…`: runs them and ends QEMU with the result.
+fn run_selftests(options: &CommandLine<'_>) {
+    let mut failed = 0;
+    match options.last("selftest") {
+        None => failed += selftest::run_all(),
+        Some(names) => {
+            for name in names.split(',').filter(|name| !name.is_empty()) {
+                failed += selftest::run_named(name).unwrap_or_else(|| {
+                    error!(target: "selftest", "{name}: no such test");
+                    1
+                });
+            }
+        }
+    }
+    console::drain();
+    reset::debug_exit(failed == 0);
+    // Still here: this is no QEMU, or one without that device.
+    warn!(target: "selftest", "no isa-debug-exit device; going on");
+}
+
+/// Never a silent stop: what was asked for and cannot be done yet is said.
+fn report_missing_start(options: &CommandLine<'_>) {
+    if options.flag("monitor") {
+        return;
+    }
+    if let Some(root) = options.root() {
+        error!(target: "kernel", "root={root}: this kernel has no disks yet; here is the monitor");
+    }
+    if boot_info().initrd.len > 0 {
+        error!(target: "kernel", "initrd: {} bytes are in memory, but nothing unpacks them yet; here is the monitor", boot_info().initrd.len);
+    }
+}

@@ -1,0 +1,107 @@
+//! What happens on a trap: the function that asm/interrupts.S calls.
+//!
+//! In order: a fault that was foreseen goes on at its fix-up; an experiment of the monitor is reported and
+//! ended; an interrupt that nobody asked for is counted; everything else is a bug in the kernel, and a panic.
+
+use super::image::Named;
+use super::panic;
+use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
+use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
+use crate::arch::x86_64::{cr, probe, recover, stacks};
+use crate::tty::console;
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// The page fault's vector.
+const PAGE_FAULT: u64 = 14;
+const DOUBLE_FAULT: u64 = 8;
+const NMI: u64 = 2;
+
+/// Interrupts that came without having been asked for.
+static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
+
+/// How many there were.
+pub fn unexpected() -> u64 {
+    UNEXPECTED.load(Ordering::Relaxed)
+}
+
+#[unsafe(no_mangle)]
+extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
+    if let Some(fixup) = probe::fixup(frame) {
+        frame.rip = fixup;
+        return;
+    }
+    // Read before anything else can fault.
+    let cr2 = cr::cr2();
+    let report = Report { frame, cr2 };
+    if recover::is_running() && frame.vector != DOUBLE_FAULT {
+        let mut out = console::Output;
+        let _ = report.print(&mut out);
+        let _ = super::backtrace::print(&mut out, core::ptr::from_ref(frame) as u64 | 1, 0);
+        recover::resume(frame);
+    } else if frame.vector >= EXCEPTIONS {
+        UNEXPECTED.fetch_add(1, Ordering::Relaxed);
+        ::log::warn!(target: "traps", "unexpected interrupt, vector {}", frame.vector);
+    } else if frame.vector == NMI {
+        let _ = report.print(&mut console::Output);
+    } else {
+        panic::from_trap(&report);
+    }
+}
+
+/// An exception, in words.
+pub struct Report<'a> {
+    pub frame: &'a TrapFrame,
+    pub cr2: u64,
+}
+
+impl Report<'_> {
+    /// Prints what happened, where, and all registers.
+    pub fn print(&self, out: &mut dyn Write) -> fmt::Result {
+        writeln!(out, "exception: {self}")?;
+        writeln!(out, "  rip {}", Named(self.frame.rip))?;
+        if let Some(stack) = self.overflowed_stack() {
+            writeln!(out, "  kernel stack overflow in task boot: the {stack} stack ran into its guard page")?;
+        }
+        self.registers(out)
+    }
+
+    /// The stack that ran over, if that is what this is about. When the guard page is hit, the page fault
+    /// itself finds no stack and becomes a double fault; CR2 still holds the address.
+    fn overflowed_stack(&self) -> Option<&'static str> {
+        matches!(self.frame.vector, PAGE_FAULT | DOUBLE_FAULT).then(|| stacks::overflowed(self.cr2)).flatten()
+    }
+
+    /// All registers, general and control.
+    pub fn registers(&self, out: &mut dyn Write) -> fmt::Result {
+        let f = self.frame;
+        writeln!(out, "  rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}", f.rax, f.rbx, f.rcx, f.rdx)?;
+        writeln!(out, "  rsi {:016x}  rdi {:016x}  rbp {:016x}  rsp {:016x}", f.rsi, f.rdi, f.rbp, f.rsp)?;
+        writeln!(out, "  r8  {:016x}  r9  {:016x}  r10 {:016x}  r11 {:016x}", f.r8, f.r9, f.r10, f.r11)?;
+        writeln!(out, "  r12 {:016x}  r13 {:016x}  r14 {:016x}  r15 {:016x}", f.r12, f.r13, f.r14, f.r15)?;
+        writeln!(out, "  cs {:04x}  ss {:04x}  rflags {:08x}", f.cs, f.ss, f.rflags)?;
+        control_registers(out, self.cr2)
+    }
+}
+
+/// One line of control registers.
+pub fn control_registers(out: &mut dyn Write, cr2: u64) -> fmt::Result {
+    let (cr0, cr3, cr4) = (cr::Cr0::read().bits(), cr::cr3(), cr::Cr4::read().bits());
+    writeln!(out, "  cr0 {cr0:08x}  cr2 {cr2:016x}  cr3 {cr3:016x}  cr4 {cr4:08x}")
+}
+
+/// `#PF page fault, vector 14, error code 0x2 (kernel write to a page that is not present), address 0x10`
+impl fmt::Display for Report<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TrapFrame { vector, error, .. } = *self.frame;
+        let (mnemonic, name) = exceptions::name(vector);
+        write!(f, "{mnemonic} {name}, vector {vector}")?;
+        if vector < 64 && ERROR_CODE_VECTORS >> vector & 1 != 0 {
+            write!(f, ", error code {error:#x} ({})", ErrorCode { vector, code: error })?;
+        }
+        if vector == PAGE_FAULT {
+            write!(f, ", address {:#x}", self.cr2)?;
+        }
+        Ok(())
+    }
+}

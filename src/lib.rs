@@ -1,0 +1,24 @@
+//! The SIS kernel for x86_64, as a library.
+//!
+//! Two programs are made of it: the UEFI loader (`src/bin/loader.rs`) and the kernel (`src/bin/kernel.rs`).
+//! On the host the same code runs under `cargo test --lib`: all that needs neither ring 0 nor firmware.
+//! `docs/reading-order` says where to begin.
+//!
+//! A layer uses those below it only; `make check` reads the `use` lines. From the hardware up:
+//! `boot` (what both programs share), `arch`, `log`, `platform`, `drivers`, `tty`, `monitor`. `kernel` ties
+//! them together: start-up, traps, panics.
+
+#![cfg_attr(not(test), no_std)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod arch;
+pub mod boot;
+pub mod drivers;
+pub mod kernel;
+pub mod log;
+pub mod monitor;
+#[cfg(not(target_os = "linux"))]
+pub mod platform;
+pub mod tty;

@@ -1,0 +1,167 @@
+//! The kernel log: `log::info!(target: "area", …)` from anywhere, a line on the consoles, a record in the ring.
+//!
+//! A line looks like `[    0.123456] area: what`, in seconds since the kernel's entry. Every record goes to
+//! the ring, which `dmesg` shows and a panic repeats; those urgent enough for `loglevel=` go to the
+//! consoles as well. The consoles are in a layer above: they register a function.
+
+pub mod ring;
+
+use ::log::{Level, LevelFilter, Log, Metadata};
+use core::fmt;
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use ring::{Record, Ring};
+use spin::Mutex;
+
+/// Bytes of the ring.
+const RING_BYTES: usize = 256 << 10;
+
+static RING: Mutex<Ring<RING_BYTES>> = Mutex::new(Ring::new());
+
+/// Prints one line on the consoles.
+pub type Sink = fn(Line<'_>);
+
+/// The registered [`Sink`], as an address; 0 for none.
+static SINK: AtomicUsize = AtomicUsize::new(0);
+/// Records whose number is below this go to the consoles.
+static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(7);
+/// What the clock reads as zero, and ticks a second; see [`set_clock`].
+static CLOCK: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+
+struct KernelLog;
+
+impl Log for KernelLog {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &::log::Record<'_>) {
+        // Without an explicit target it is the module's path, of which the last part says enough.
+        let target = record.target().rsplit("::").next().unwrap_or("kernel");
+        let level = severity(record.level());
+        let timestamp_ns = now_ns();
+        RING.lock().push(timestamp_ns, level, target, *record.args());
+        if level >= CONSOLE_LEVEL.load(Ordering::Relaxed) {
+            return;
+        }
+        let sink = SINK.load(Ordering::Relaxed);
+        if sink != 0 {
+            // SAFETY: only `set_sink` stores there, and what it stores is a Sink.
+            let sink = unsafe { core::mem::transmute::<usize, Sink>(sink) };
+            sink(Line { timestamp_ns, level, target, text: *record.args() });
+        }
+    }
+
+    fn flush(&self) {}
+}
+
+/// A line, ready to print.
+#[derive(Clone, Copy)]
+pub struct Line<'a> {
+    pub timestamp_ns: u64,
+    /// As in [`severity`].
+    pub level: u8,
+    pub target: &'a str,
+    pub text: fmt::Arguments<'a>,
+}
+
+impl fmt::Display for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.timestamp_ns / 1000;
+        write!(f, "[{:5}.{:06}] {}: {}", us / 1_000_000, us % 1_000_000, self.target, self.text)
+    }
+}
+
+/// Urgency by syslog's numbers, which `loglevel=` uses (RFC 5424 §6.2.1).
+pub const fn severity(level: Level) -> u8 {
+    match level {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug => 7,
+        Level::Trace => 8,
+    }
+}
+
+/// Reads `loglevel=`: a number (lines below it are printed), or the name of the least urgent level to print.
+pub fn parse_console_level(text: &str) -> Option<u8> {
+    if let Ok(level) = text.parse::<Level>() {
+        return Some(severity(level) + 1);
+    }
+    text.parse().ok().filter(|&number: &u8| number <= 9)
+}
+
+/// Makes this the logger of the `log` crate. May be called again.
+pub fn init() {
+    static LOGGER: KernelLog = KernelLog;
+    if ::log::set_logger(&LOGGER).is_ok() {
+        ::log::set_max_level(LevelFilter::Trace);
+    }
+}
+
+/// Sets the time that lines show as zero, and the rate of the time-stamp counter.
+pub fn set_clock(zero_ticks: u64, hz: u64) {
+    CLOCK[0].store(zero_ticks, Ordering::Relaxed);
+    CLOCK[1].store(hz, Ordering::Relaxed);
+}
+
+/// Nanoseconds since the kernel's entry.
+pub fn now_ns() -> u64 {
+    use crate::arch::x86_64::tsc;
+    let [zero, hz] = [&CLOCK[0], &CLOCK[1]].map(|value| value.load(Ordering::Relaxed));
+    tsc::to_ns(tsc::read().saturating_sub(zero), hz)
+}
+
+/// Sets where lines are printed.
+pub fn set_sink(sink: Sink) {
+    SINK.store(sink as usize, Ordering::Relaxed);
+}
+
+/// Sets which lines are printed: those with a number below `level`.
+pub fn set_console_level(level: u8) {
+    CONSOLE_LEVEL.store(level, Ordering::Relaxed);
+}
+
+/// Calls `f` with each record of the ring, oldest first, and returns how many older ones are lost. `f`
+/// must not log.
+pub fn for_each(f: &mut dyn FnMut(Line<'_>)) -> u64 {
+    let ring = RING.lock();
+    ring.for_each(|record| visit(&record, f));
+    ring.lost()
+}
+
+/// The same with the last `count` records, for a panic: the lock's holder may be what panicked.
+pub fn last_unlocked(count: usize, f: &mut dyn FnMut(Line<'_>)) {
+    // SAFETY: after a panic nothing else runs on this CPU, and whoever held the lock never will again.
+    unsafe { RING.force_unlock() };
+    RING.lock().last(count, |record| visit(&record, f));
+}
+
+fn visit(record: &Record<'_>, f: &mut dyn FnMut(Line<'_>)) {
+    let Record { timestamp_ns, level, target, text, .. } = *record;
+    f(Line { timestamp_ns, level, target, text: format_args!("{text}") });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::format;
+
+    #[test]
+    fn a_line_has_six_digits_of_a_second() {
+        let line = Line { timestamp_ns: 123_456_789, level: 6, target: "cpu", text: format_args!("on") };
+        assert_eq!(format!("{line}"), "[    0.123456] cpu: on");
+        let line = Line { timestamp_ns: 98_765_000_001_999, ..line };
+        assert_eq!(format!("{line}"), "[98765.000001] cpu: on");
+    }
+
+    #[test]
+    fn loglevel_takes_numbers_and_names() {
+        assert_eq!(parse_console_level("0"), Some(0));
+        assert_eq!(parse_console_level("8"), Some(8));
+        assert_eq!(parse_console_level("warn"), Some(5));
+        assert_eq!(parse_console_level("debug"), Some(8));
+        for bad in ["", "-1", "10", "256", "loud"] {
+            assert_eq!(parse_console_level(bad), None, "{bad}");
+        }
+    }
+}

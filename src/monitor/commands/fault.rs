@@ -1,0 +1,128 @@
+//! `fault KIND`: every exception that a kernel can provoke, on purpose.
+//!
+//! Each runs inside `recover::call`: the trap handler reports it exactly as it would report a bug, and then
+//! comes back here. What leaves the CPU in no state to go on (a double fault) panics.
+
+use super::{Call, Result};
+use crate::arch::x86_64::cr::Cr0;
+use crate::arch::x86_64::recover::{self, Provoke};
+use crate::arch::x86_64::{fpu, idt};
+use crate::kernel::image;
+use crate::monitor::parse::{self, Problem};
+
+unsafe extern "sysv64" {
+    // asm/faults.S
+    fn fault_de(_: u64, _: u64);
+    fn fault_db(_: u64, _: u64);
+    fn fault_bp(_: u64, _: u64);
+    fn fault_ud(_: u64, _: u64);
+    fn fault_nm(_: u64, _: u64);
+    fn fault_df(_: u64, _: u64);
+    fn fault_np(_: u64, _: u64);
+    fn fault_ss(_: u64, _: u64);
+    fn fault_gp(_: u64, _: u64);
+    fn fault_gp_selector(_: u64, _: u64);
+    fn fault_mf(_: u64, _: u64);
+    fn fault_xm(_: u64, _: u64);
+    fn fault_read(_: u64, _: u64);
+    fn fault_write(_: u64, _: u64);
+    fn fault_jump(_: u64, _: u64);
+    fn fault_int(_: u64, _: u64);
+    fn fault_synthetic(_: u64, _: u64);
+    fn fault_stack_overflow(_: u64, _: u64);
+}
+
+/// Something to provoke.
+struct Kind {
+    name: &'static str,
+    about: &'static str,
+    provoke: Provoke,
+    /// Its two arguments.
+    arguments: fn() -> (u64, u64),
+}
+
+/// An address that nothing is mapped at: below the direct map, where no user program is either.
+const NOWHERE: u64 = 0xDEAD_B000;
+
+const fn kind(name: &'static str, about: &'static str, provoke: Provoke) -> Kind {
+    Kind { name, about, provoke, arguments: || (0, 0) }
+}
+
+/// An exception by INT n, for those that ring 0 has no other way to raise.
+macro_rules! by_int {
+    ($name:literal, $about:literal, $vector:literal) => {
+        Kind { name: $name, about: $about, provoke: fault_int, arguments: || ($vector, 0) }
+    };
+}
+
+/// An exception with an error code, by a frame built by hand.
+macro_rules! synthetic {
+    ($name:literal, $about:literal, $vector:literal, $code:literal) => {
+        Kind { name: $name, about: $about, provoke: fault_synthetic, arguments: || ($vector, $code) }
+    };
+}
+
+#[rustfmt::skip]
+const KINDS: &[Kind] = &[
+    kind("de", "#DE: divide by zero", fault_de),
+    kind("db", "#DB: single step", fault_db),
+    by_int!("nmi", "NMI's vector, by INT 2", 2),
+    kind("bp", "#BP: INT3", fault_bp),
+    by_int!("of", "#OF, by INT 4 (INTO does not exist in long mode)", 4),
+    by_int!("br", "#BR, by INT 5 (BOUND does not exist in long mode)", 5),
+    kind("ud", "#UD: UD2", fault_ud),
+    kind("nm", "#NM: x87 with CR0.TS set", fault_nm),
+    kind("df", "#DF: an exception with the stack pointer at 0; ends in a panic", fault_df),
+    by_int!("cso", "vector 9, reserved, by INT 9", 9),
+    synthetic!("ts", "#TS, by a frame built by hand", 10, 0x28),
+    kind("np", "#NP: INT 255 through a gate that is not present", fault_np),
+    kind("ss", "#SS: a non-canonical address in RBP", fault_ss),
+    kind("gp", "#GP: a non-canonical address in RAX", fault_gp),
+    kind("gp-selector", "#GP with a selector: ES loaded from past the GDT", fault_gp_selector),
+    Kind { name: "pf", about: "#PF: read of an address that is not mapped", provoke: fault_read, arguments: || (NOWHERE, 0) },
+    Kind { name: "pf-write", about: "#PF: write to an address that is not mapped", provoke: fault_write, arguments: || (NOWHERE, 0) },
+    Kind { name: "text", about: "#PF: write to the kernel's text", provoke: fault_write, arguments: || (image::text().start, 0) },
+    Kind { name: "rodata", about: "#PF: write to the kernel's constants", provoke: fault_write, arguments: || (image::rodata().start, 0) },
+    Kind { name: "exec", about: "#PF: jump into data", provoke: fault_jump, arguments: || (image::data().start, 0) },
+    Kind { name: "null", about: "#PF: call of address 0", provoke: fault_jump, arguments: || (0, 0) },
+    by_int!("reserved", "vector 15, reserved, by INT 15", 15),
+    kind("mf", "#MF: x87 division by zero, unmasked", fault_mf),
+    synthetic!("ac", "#AC, by a frame built by hand (ring 0 never checks alignment)", 17, 0),
+    by_int!("mc", "#MC's vector, by INT 18", 18),
+    kind("xm", "#XM: SSE division by zero, unmasked, else by INT 19", fault_xm),
+    by_int!("ve", "#VE, by INT 20", 20),
+    synthetic!("cp", "#CP, by a frame built by hand", 21, 1),
+    by_int!("hv", "#HV, by INT 28", 28),
+    synthetic!("vc", "#VC, by a frame built by hand", 29, 0x72),
+    synthetic!("sx", "#SX, by a frame built by hand", 30, 1),
+    kind("stack-overflow", "recursion until the guard page; ends in a panic", fault_stack_overflow),
+];
+
+pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    let Some(word) = call.words.next() else {
+        for Kind { name, about, .. } in KINDS {
+            let _ = writeln!(call.out, "  {name:15} {about}");
+        }
+        let _ = writeln!(call.out, "  {:15} INT n, for any vector from 0 to 255", "N");
+        return Ok(());
+    };
+    call.words.end()?;
+    let (provoke, (a, b)) = match (KINDS.iter().find(|kind| kind.name == word), parse::number(word)) {
+        (Some(kind), _) => (kind.provoke, (kind.arguments)()),
+        (None, Some(vector @ 0..=255)) => (fault_int as Provoke, (vector, 0)),
+        _ => return Err(Problem::Unknown(word)),
+    };
+    // SAFETY: what the kinds change beyond registers is repaired below: CR0.TS, the gate of vector 255, the
+    // FPU's control words.
+    let trapped = unsafe { recover::call(provoke, a, b) };
+    // SAFETY: TS is clear whenever the kernel runs.
+    unsafe { (Cr0::read() - Cr0::TS).write() };
+    idt::make_present(255);
+    fpu::reset();
+    let _ = writeln!(call.out, "{word}: {}", if trapped { "recovered" } else { "came back without an exception" });
+    Ok(())
+}
+
+pub fn complete(sink: &mut dyn FnMut(&str)) {
+    KINDS.iter().for_each(|kind| sink(kind.name));
+}

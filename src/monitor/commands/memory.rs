@@ -1,0 +1,114 @@
+//! Commands about memory: what is where, what is mapped, what is in it.
+
+use super::{Call, Result};
+use crate::arch::x86_64::paging::{is_canonical, live, walk};
+use crate::arch::x86_64::probe;
+use crate::boot::memmap::{ALL_KINDS, totals};
+use crate::kernel::{image, start};
+use crate::monitor::parse::{self, Problem};
+
+/// The word as an address: a number or a symbol.
+pub fn address<'a>(call: &mut Call<'a, '_>) -> core::result::Result<u64, Problem<'a>> {
+    let word = call.words.next().ok_or(Problem::Missing("ADDR"))?;
+    call.words.end()?;
+    parse::address(word, &|name| Some(image::symbols()?.find(name)?.address))
+}
+
+pub fn memmap<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    call.words.end()?;
+    let regions = start::regions();
+    for region in regions {
+        let (start, last) = (region.start, region.end() - 1);
+        let _ = writeln!(call.out, "  {start:#014x} - {last:#014x} {:8} KiB  {}", region.pages * 4, region.kind.name());
+    }
+    let totals = totals(regions);
+    for kind in ALL_KINDS {
+        let pages = totals.pages(kind);
+        if pages > 0 {
+            let _ = writeln!(call.out, "  {:>8} KiB  {}", pages * 4, kind.name());
+        }
+    }
+    let _ = writeln!(call.out, "  {:>8} KiB  RAM in all", totals.ram_pages() * 4);
+    Ok(())
+}
+
+pub fn maps<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    call.words.end()?;
+    let out = &mut *call.out;
+    live::for_each_run(&mut |run| {
+        let pages = |level| ["4K", "2M", "1G"][level as usize - 1];
+        let (small, large) = (pages(run.levels.0), pages(run.levels.1));
+        let last = run.virt + (run.len - 1);
+        let _ = write!(out, "  {:#018x} - {last:#018x}  {:<10} phys {:#012x}  ", run.virt, run.flags, run.phys);
+        let _ = if small == large { write!(out, "{small}") } else { write!(out, "{small}-{large}") };
+        let _ = writeln!(out, "  {}", region_name(run.virt));
+    });
+    Ok(())
+}
+
+/// The part of the address space that an address lies in; for the image, its section.
+fn region_name(virt: u64) -> &'static str {
+    use crate::boot::layout;
+    match virt {
+        _ if image::text().contains(&virt) => "kernel text",
+        _ if image::rodata().contains(&virt) => "kernel rodata",
+        _ if image::data().contains(&virt) => "kernel data, bss, stacks",
+        layout::KERNEL_BASE.. => "kernel symbols",
+        layout::PERCPU_BASE.. => "per-CPU",
+        layout::ECAM_BASE.. => "PCI configuration",
+        layout::MMIO_BASE.. => "device MMIO",
+        layout::HEAP_BASE.. => "heap",
+        layout::DIRECT_MAP_BASE.. => "direct map",
+        _ => "user",
+    }
+}
+
+pub fn pt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    let virt = address(call)?;
+    if !is_canonical(virt) {
+        let _ = writeln!(call.out, "  {virt:#018x} is not canonical: bits 63 to 47 are not all alike");
+        return Ok(());
+    }
+    let names = ["PT", "PD", "PDPT", "PML4"];
+    for step in walk::path(&live::DirectMap, live::root(), virt) {
+        let name = names[step.level as usize - 1];
+        let _ = write!(call.out, "  {name:4} at {:#012x} [{:3}] = {:#018x}  ", step.table, step.index, step.entry.0);
+        let _ = if !step.entry.present() {
+            writeln!(call.out, "not present")
+        } else {
+            let kind = if step.entry.is_leaf(step.level) { "page" } else { "table" };
+            writeln!(call.out, "{kind} {:#012x} {}", step.entry.address(step.level), step.entry.flags())
+        };
+    }
+    let _ = match live::translate(virt) {
+        Some(t) => writeln!(call.out, "  {virt:#018x} -> {:#014x}  {}", t.phys, t.flags),
+        None => writeln!(call.out, "  {virt:#018x} is not mapped"),
+    };
+    Ok(())
+}
+
+pub fn examine<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    let (count, size) = parse::examine(call.suffix)?;
+    let start = address(call)?;
+    let per_line = 16 / size;
+    for index in 0..count {
+        let at = start.wrapping_add((index * size) as u64);
+        if index % per_line == 0 {
+            let _ = write!(call.out, "  {}:", image::Named(at));
+        }
+        let value = match size {
+            1 => probe::read_u8(at),
+            2 => probe::read_u16(at),
+            4 => probe::read_u32(at),
+            _ => probe::read_u64(at),
+        };
+        let _ = match value {
+            Some(value) => write!(call.out, " {value:0width$x}", width = size * 2),
+            None => write!(call.out, " {:?<width$}", "", width = size * 2),
+        };
+        if index % per_line == per_line - 1 || index == count - 1 {
+            let _ = writeln!(call.out);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! The monitor's commands: one table entry and one function each.
+//!
+//! `help`, tab completion and docs/monitor.md all come from [`TABLE`].
+
+mod control;
+mod fault;
+mod machine;
+mod memory;
+mod symbol;
+mod text;
+
+use super::parse::{Problem, Words};
+use core::fmt::Write;
+
+/// What a command gets.
+pub struct Call<'a, 'o> {
+    /// What stood behind a `/` in the command's name.
+    pub suffix: &'a str,
+    pub words: Words<'a>,
+    pub out: &'o mut dyn Write,
+}
+
+/// What a command returns: an error is one line, with the usage behind it.
+pub type Result<'a> = core::result::Result<(), Problem<'a>>;
+
+/// A command.
+pub struct Command {
+    pub name: &'static str,
+    pub arguments: &'static str,
+    /// One line.
+    pub help: &'static str,
+    /// More of it, for `help NAME`.
+    pub details: &'static str,
+    /// `name/SUFFIX` is allowed.
+    pub takes_suffix: bool,
+    pub run: for<'a> fn(&mut Call<'a, '_>) -> Result<'a>,
+    /// Yields words that could stand as arguments.
+    pub complete: fn(&mut dyn FnMut(&str)),
+}
+
+/// Most commands take no suffix and have nothing to complete.
+const fn command(
+    name: &'static str,
+    arguments: &'static str,
+    help: &'static str,
+    details: &'static str,
+    run: for<'a> fn(&mut Call<'a, '_>) -> Result<'a>,
+) -> Command {
+    Command { name, arguments, help, details, takes_suffix: false, run, complete: |_| {} }
+}
+
+/// All of them, in alphabetical order.
+#[rustfmt::skip]
+pub const TABLE: &[Command] = &[
+    command("bootinfo", "", "what the loader passed", "Every field of BootInfo (src/boot/info.rs). Addresses are physical.", machine::bootinfo),
+    command("bt", "", "backtrace of the monitor itself", "By frame pointers, through traps; names from the kernel's own symbol table.", symbol::bt),
+    command("clear", "", "clear the screen", "On the serial terminal and on the framebuffer. So does ^L, which keeps the line.", text::clear),
+    command("cpu", "", "the processor, its features, and which are on", "Features by CPUID; `on` is read back from CR0, CR4, EFER, XCR0 and PAT.", machine::cpu),
+    command("dmesg", "", "the kernel log from the beginning", "All levels, as far back as 256 KiB reach.", text::dmesg),
+    command("echo", "TEXT", "print the text", "As it was typed, without the blanks around it.", text::echo),
+    Command { complete: fault::complete, ..command("fault", "KIND", "provoke an exception", "Without a KIND it lists them. The report is that of a panic; where it is possible the monitor goes on after it.", fault::run) },
+    command("gdt", "", "the segment descriptors in use", "The table is asm/gdt.S; this reads it back from where GDTR points.", machine::gdt),
+    Command { complete: text::complete_help, ..command("help", "[NAME]", "list the commands, or explain one", "The list is made from the table that the commands are found in.", text::help) },
+    command("history", "", "the lines typed so far", "The last 32; up and down bring them back.", text::history),
+    command("idt", "[VECTOR]", "the interrupt gates in use", "The table is filled in by asm/idt.S. Without a VECTOR, gates that differ only in their address are one line.", machine::idt),
+    command("maps", "", "the kernel's mappings", "A walk of the live page tables, one line for each run of pages with equal permissions.\nR present, W writable, X executable, U user; G stays in the TLB; PWT is write-combining here.", memory::maps),
+    command("memmap", "", "the physical memory map", "The firmware's map as the loader passed it on, with its own ranges cut out, and the sum by kind.", memory::memmap),
+    command("panic", "[TEXT]", "panic on purpose", "What happens after it is the option panic= of the command line.", control::panic),
+    command("pt", "ADDR", "how an address is translated", "Each level's table, index and entry, down to the page or to the first entry that is not present.", memory::pt),
+    command("reboot", "", "reset the machine", "By port 0xCF9, else by the keyboard controller, else by a triple fault.", control::reboot),
+    command("regs", "", "control, segment and system registers", "As they are while this command runs.", machine::regs),
+    Command { complete: control::complete_selftest, ..command("selftest", "[NAME]", "run the tests built into the kernel", "All of them, or one. With the option selftest the kernel runs them at boot instead.", control::selftest) },
+    command("sym", "ADDR|NAME", "from an address to a symbol, or the other way", "A NAME may be the end of a path. Without an exact match, all symbols that contain it are listed.", symbol::sym),
+    Command { takes_suffix: true, ..command("x", "ADDR", "examine memory: x/N ADDR, x/Nb, h, w or g", "N units of 1, 2, 4 or 8 bytes (default: one of 8). What cannot be read prints as question marks.\nADDR is a number, or a symbol's name with +N or -N behind it.", memory::examine) },
+];
+
+/// Finds a command by its exact name.
+pub fn find(name: &str) -> Option<&'static Command> {
+    TABLE.iter().find(|command| command.name == name)
+}

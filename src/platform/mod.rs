@@ -1,0 +1,24 @@
+//! What the layers above may ask of the machine without knowing what machine it is.
+//!
+//! So far: the registers of the serial ports, the memory of the framebuffer, and the ways to end it. The
+//! trait that makes this the same on every architecture comes with interrupts and time.
+
+use crate::arch::x86_64::port;
+use crate::boot::info::Framebuffer;
+use crate::boot::layout::MMIO_BASE;
+
+pub use crate::arch::x86_64::port::PortBlock;
+#[cfg(target_os = "none")]
+pub use crate::arch::x86_64::reset::{debug_exit, reset};
+
+/// Registers of serial port `number`: 0 is ttyS0.
+pub fn serial_registers(number: usize) -> Option<PortBlock> {
+    let base = [port::COM1, port::COM2].get(number).copied()?;
+    // SAFETY: these ports are a UART by the PC's convention, or nothing; the console owns them.
+    Some(unsafe { PortBlock::new(base) })
+}
+
+/// The framebuffer's pixels, where the loader mapped them; `None` if there are none.
+pub fn framebuffer_pixels(fb: &Framebuffer) -> Option<*mut u32> {
+    (fb.base != 0).then(|| (MMIO_BASE + fb.base) as *mut u32)
+}

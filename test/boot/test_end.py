@@ -1,0 +1,52 @@
+"""How a run ends: reboot, and what `panic=` says to do after a panic."""
+
+from lib.harness import check, test
+
+
+def panics(guest):
+    """Types `panic` and checks all that a panic must print."""
+    guest.send("panic\r")
+    guest.expect("panic: ")
+    guest.expect("backtrace:")
+    guest.expect("monitor")
+    guest.expect("last log lines:")
+    guest.expect("] boot: ")
+
+
+@test("reboot", machine=["q35", "pc"])
+def reboot(t, machine):
+    """The machine resets as a machine does, and not by a triple fault (which the verdict would see)."""
+    guest = t.boot(machine=machine)
+    guest.send("reboot\r")
+    status = guest.wait_exit()
+    check(guest.shutdown_reason() == "guest-reset", f"QMP's reason is {guest.shutdown_reason()}")
+    check(status == 0, f"QEMU's status is {status}")
+
+
+@test("panic-halt", option=["", "panic=halt"])
+def panic_halt(t, option):
+    """The default: all is said, then silence, with the machine still there for a debugger."""
+    guest = t.boot(cmdline=option)
+    panics(guest)
+    guest.idle(1)
+    before = len(guest.text)
+    guest.send("echo nobody\r")
+    check(guest.quiet(2), f"the halted kernel still says {guest.text[before:]!r}")
+    check(guest.qmp("query-status")["status"] == "running", "the machine does not run any more")
+    screen = guest.screendump()
+    check(len(screen.colours()) > 1, "the panic is not on the screen")
+
+
+@test("panic-exit")
+def panic_exit(t):
+    guest = t.boot(cmdline="panic=exit")
+    panics(guest)
+    check(guest.wait_exit() == 35, f"QEMU's status is {guest.status}")
+
+
+@test("panic-reboot")
+def panic_reboot(t):
+    guest = t.boot(cmdline="panic=reboot")
+    panics(guest)
+    guest.wait_exit()
+    check(guest.shutdown_reason() == "guest-reset", f"QMP's reason is {guest.shutdown_reason()}")

@@ -1,0 +1,166 @@
+"""Every exception, on purpose: it reports itself by its name, vector, error code and place, and the monitor goes on.
+
+EXPECTED holds what each KIND of the `fault` command must report, from the manual and not from the kernel. A kind
+that the kernel lists and this table does not know fails the test, and so does the reverse.
+"""
+
+import re
+from dataclasses import dataclass
+
+from lib.build import RELEASE
+from lib.elfedit import Elf
+from lib.harness import check, test
+
+UD2 = b"\x0f\x0b"
+
+
+@dataclass(frozen=True)
+class Report:
+    """What must be said: `code` is None for vectors that carry none, `place` the function that rip lies in."""
+
+    name: str
+    vector: int
+    place: str
+    code: int | None = None
+    address: str | None = None  # a number, or the name of a symbol
+
+
+EXPECTED = {
+    "de": Report("#DE divide error", 0, "fault_de"),
+    "db": Report("#DB debug", 1, "fault_db"),
+    "nmi": Report("NMI non-maskable interrupt", 2, "fault_int"),
+    "bp": Report("#BP breakpoint", 3, "fault_bp"),
+    "of": Report("#OF overflow", 4, "fault_int"),
+    "br": Report("#BR bound range exceeded", 5, "fault_int"),
+    "ud": Report("#UD invalid opcode", 6, "fault_ud"),
+    "nm": Report("#NM device not available", 7, "fault_nm"),
+    "cso": Report("#9 coprocessor segment overrun", 9, "fault_int"),
+    "ts": Report("#TS invalid TSS", 10, "fault_synthetic", 0x28),
+    # The IDT's entry 255, by a selector error code (SDM vol. 3 figure 6-7): index << 3, IDT bit.
+    "np": Report("#NP segment not present", 11, "fault_np", 255 << 3 | 2),
+    "ss": Report("#SS stack-segment fault", 12, "fault_ss", 0),
+    "gp": Report("#GP general protection", 13, "fault_gp", 0),
+    "gp-selector": Report("#GP general protection", 13, "fault_gp_selector", 0x1238),
+    "pf": Report("#PF page fault", 14, "fault_read", 0, "0xdeadb000"),
+    "pf-write": Report("#PF page fault", 14, "fault_write", 2, "0xdeadb000"),
+    "text": Report("#PF page fault", 14, "fault_write", 3, "__text_start"),
+    "rodata": Report("#PF page fault", 14, "fault_write", 3, "__rodata_start"),
+    "exec": Report("#PF page fault", 14, "", 0x11, "__data_start"),
+    "null": Report("#PF page fault", 14, "", 0x10, "0x0"),
+    "reserved": Report("#-- reserved exception", 15, "fault_int"),
+    "mf": Report("#MF x87 floating-point error", 16, "fault_mf"),
+    "ac": Report("#AC alignment check", 17, "fault_synthetic", 0),
+    "mc": Report("#MC machine check", 18, "fault_int"),
+    "xm": Report("#XM SIMD floating-point exception", 19, "fault_xm"),
+    "ve": Report("#VE virtualization exception", 20, "fault_int"),
+    "cp": Report("#CP control protection", 21, "fault_synthetic", 1),
+    "hv": Report("#HV hypervisor injection", 28, "fault_int"),
+    "vc": Report("#VC VMM communication", 29, "fault_synthetic", 0x72),
+    "sx": Report("#SX security exception", 30, "fault_synthetic", 1),
+    "df": Report("#DF double fault", 8, "fault_df", 0),
+    "stack-overflow": Report("#DF double fault", 8, "fault_stack_overflow", 0),
+}
+# After these there is no stack to go on with.
+FATAL = ("df", "stack-overflow")
+
+
+def check_report(kind, output, wanted, elf):
+    """The exception's line, the line of its rip, and the backtrace of one report."""
+    line = re.search(r"(?:exception|panic): ([^\n]*)", output)
+    check(line, f"fault {kind} reports nothing:\n{output}")
+    line = line[1]
+    check(line.startswith(f"{wanted.name}, vector {wanted.vector}") and not re.match(rf".*vector {wanted.vector}\d", line),
+          f"fault {kind} reports {line!r}, not {wanted.name}, vector {wanted.vector}")
+    code = re.search(r"error code 0x([0-9a-f]+)", line)
+    found = int(code[1], 16) if code else None
+    check(found == wanted.code, f"fault {kind} reports {line!r}, and the error code is {wanted.code}")
+    if wanted.address:
+        address = int(wanted.address, 16) if wanted.address.startswith("0x") else elf.symbol(wanted.address)
+        check(re.search(rf"address {address:#x}\b", line), f"fault {kind} reports {line!r}, and the address is {address:#x}")
+    if wanted.place:
+        check(re.search(rf"^\s*(?:rip|at) .*\b{wanted.place}\b", output, re.MULTILINE), f"fault {kind}: rip is not in {wanted.place}:\n{output}")
+    trace = output.partition("backtrace:")[2] or output
+    if kind not in FATAL:
+        check("monitor" in trace, f"fault {kind}: the backtrace does not reach the monitor:\n{output}")
+
+
+@test("faults", cpu=["max", "qemu64"])
+def faults(t, cpu):
+    """All that one can go on after, one after the other on one machine."""
+    guest = t.boot(cpu=cpu)
+    elf = Elf.load(RELEASE.kernel)
+    kinds = [line.split()[0] for line in guest.command("fault").splitlines() if line.strip()]
+    kinds = [kind for kind in kinds if kind != "N"]
+    check(sorted(kinds) == sorted(EXPECTED), f"fault lists {sorted(set(kinds) ^ set(EXPECTED))} differently from this test")
+    for kind in kinds:
+        if kind not in FATAL:
+            output = guest.command(f"fault {kind}")
+            check_report(kind, output, EXPECTED[kind], elf)
+            check(f"{kind}: recovered" in output, f"fault {kind} does not say that it recovered:\n{output}")
+    report = guest.command("selftest", timeout=60)
+    check(re.search(r"\b0 failed", report), f"after all faults selftest says:\n{report}")
+
+
+@test("fault-vectors")
+def vectors(t):
+    """INT n of every exception's vector and of some others, through the same gates: named, and survived.
+
+    The vectors whose gates expect an error code are the hard ones, since INT pushes none.
+    """
+    guest = t.boot()
+    for vector in (*range(32), 32, 39, 47, 128, 254, 255):
+        output = guest.command(f"fault {vector}")
+        check(f"vector {vector}" in output and re.search(rf"^{vector}: ", output, re.MULTILINE), f"fault {vector} gives:\n{output}")
+        check("panic" not in output, f"fault {vector} panics:\n{output}")
+    for bad in ("256", "-1", "0x100", "99999999999999999999"):
+        output = guest.command(f"fault {bad}")
+        check("unknown" in output and "\n" not in output, f"fault {bad} gives {output!r}")
+    check(guest.command("echo alive") == "alive", "no answer")
+
+
+@test("fault-fatal", kind=list(FATAL))
+def fatal(t, kind):
+    """No stack to go on with: a panic that names it, then QEMU's status 35."""
+    guest = t.boot(cmdline="panic=exit")
+    guest.send(f"fault {kind}\r")
+    guest.expect("panic: ")
+    status = guest.wait_exit()
+    check(status == 35, f"QEMU's status is {status}")
+    output = guest.text[guest.text.rindex("panic: "):].replace("\r", "")
+    check_report(kind, output, EXPECTED[kind], Elf.load(RELEASE.kernel))
+    if kind == "stack-overflow":
+        check("kernel stack overflow in task" in output and "boot" in output, f"the overflow is not named:\n{output}")
+        check(len(re.findall("fault_stack_overflow", output)) > 3, f"the backtrace does not show the recursion:\n{output}")
+
+
+def early(t, symbol, cmdline="panic=exit"):
+    """A machine whose kernel has an invalid opcode at `symbol`."""
+    elf = Elf.load(RELEASE.kernel)
+    elf.patch(elf.symbol(symbol), UD2)
+    return t.start({"kernel.elf": bytes(elf)}, cmdline=cmdline)
+
+
+@test("early-exception", symbol=["start_high", "kernel_main"])
+def early_exception(t, symbol):
+    """An exception before the kernel has done anything at all still says what and where; no reset."""
+    guest = early(t, symbol)
+    report = guest.expect(re.compile(r"(panic|exception): ([^\r\n]*)\r?\n"), timeout=60)[2]
+    check("#UD" in report and "vector 6" in report, f"the report is {report!r}")
+    guest.expect(re.compile(rf"\b{symbol}\b"))
+    guest.expect("backtrace:")
+
+
+@test("panic-inside-a-panic")
+def nested(t):
+    """The code that prints a panic's backtrace is broken: the second panic says so and ends the machine as asked."""
+    elf = Elf.load(RELEASE.kernel)
+    names = [name for name, _, size, _ in elf.symbols() if "backtrace" in name and "print" in name and size]
+    check(names, "no function with backtrace and print in its name")
+    for name in names:
+        elf.patch(elf.symbol(name), UD2)
+    guest = t.boot({"kernel.elf": bytes(elf)}, cmdline="panic=exit")
+    guest.send("panic outer\r")
+    guest.expect("panic: outer")
+    guest.expect("panic inside a panic: ")
+    status = guest.wait_exit()
+    check(status == 35, f"QEMU's status is {status}")

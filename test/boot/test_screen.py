@@ -1,0 +1,104 @@
+"""The framebuffer console, seen through QMP's screendump and read off the picture."""
+
+import string
+import time
+
+from lib.guest import SLOW, Failure, plain
+from lib.harness import check, test
+
+# Each printable character once; blank and control characters aside. Fits a row of 100 columns.
+KEY = "".join(char for char in string.printable if char.isprintable() and not char.isspace() and char not in "'\"\\$`")
+
+
+def learn(guest):
+    """The glyphs of the console's font, by a row that was just printed."""
+    check(guest.command(f"echo {KEY}") == KEY, "echo changed the key row")
+    picture = guest.screendump()
+    glyphs = picture.learn(KEY)
+    check(glyphs is not None, "the row that echo printed is not on the screen")
+    return glyphs
+
+
+def wait_for_row(guest, glyphs, wanted, timeout=60):
+    """Looks at the screen until a row begins with `wanted`; the rows."""
+    deadline = time.monotonic() + timeout * SLOW
+    while True:
+        rows = guest.screendump().text(glyphs)
+        if any(row.startswith(wanted) for row in rows):
+            return rows
+        if time.monotonic() > deadline:
+            raise Failure(f"no row begins with {wanted!r}:\n" + "\n".join(rows))
+        guest.idle(0.25)
+
+
+def wrapped(text, columns):
+    """Lines as a screen of that width shows them."""
+    for line in text.split("\n"):
+        yield line[:columns].rstrip()
+        while len(line) > columns:
+            line = line[columns:]
+            yield line[:columns].rstrip()
+
+
+@test("screen-is-the-transcript")
+def transcript(t):
+    """What is on the screen is the end of what came over the serial line, also after much scrolling."""
+    guest = t.boot(cmdline="video=1024x768")
+    glyphs = learn(guest)
+    picture = guest.screendump()
+    check(any(row.rstrip("?_ ") == "sis>" for row in picture.text(glyphs)), "no prompt on the screen")
+    for number in range(100):
+        guest.send(f"echo line {number} {'x' * (number % 7)}\r")
+    guest.expect("\nline 99 ")
+    guest.prompt()
+    picture = guest.screendump()
+    rows = picture.text(glyphs)
+    while rows and not rows[-1]:
+        rows.pop()
+    lines = list(wrapped(plain(guest.text), picture.columns))
+    # The last row is the prompt, where the cursor stands.
+    check(rows[-1].rstrip("?_ ") == "sis>", f"the last row is {rows[-1]!r}")
+    check(len(rows) > picture.rows // 2, f"only {len(rows)} rows of {picture.rows} are in use")
+    expected = lines[:-1][-(len(rows) - 1):]
+    for row, line in zip(rows[:-1], expected, strict=True):
+        check(row == line, f"the screen shows {row!r} where the serial line had {line!r}")
+
+
+@test("console-serial-only")
+def serial_only(t):
+    """console=ttyS0: the screen stays as it is."""
+    guest = t.boot(cmdline="console=ttyS0")
+    before = guest.screendump().pixels
+    guest.command("help")
+    check(guest.screendump().pixels == before, "the screen changed")
+
+
+@test("console-screen-only")
+def screen_only(t):
+    """console=tty0: everything is on the screen and nothing more on the serial line."""
+    teacher = t.boot(cmdline="video=1024x768")
+    glyphs = learn(teacher)
+    teacher.kill()
+    guest = t.start(cmdline="console=tty0 video=1024x768")
+    rows = wait_for_row(guest, glyphs, "sis>")
+    check(any("] boot: " in row for row in rows), "the boot line is not on the screen")
+    check("sis>" not in guest.text and "] boot: " not in guest.text, "the kernel speaks on the serial line")
+
+
+@test("no-uart", machine=["q35", "pc"])
+def no_uart(t, machine):
+    """A machine without a serial port boots, says so, and shows its prompt on the screen."""
+    teacher = t.boot(cmdline="video=1024x768")
+    glyphs = learn(teacher)
+    teacher.kill()
+    guest = t.start(cmdline="video=1024x768", serial=["none"], machine=machine)
+    rows = wait_for_row(guest, glyphs, "sis>")
+    check(any("ttyS0: no UART there" in row for row in rows), "the absent UART is not reported:\n" + "\n".join(rows))
+
+
+@test("no-framebuffer")
+def no_framebuffer(t):
+    """A machine without a graphics adapter boots with the serial line alone."""
+    guest = t.boot(vga="none")
+    check("no framebuffer" in guest.boot_text, "the loader does not say that there is no framebuffer")
+    check(guest.command("echo blind") == "blind", "no answer")
