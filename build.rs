@@ -59,6 +59,8 @@ fn main() {
     sources.sort();
     let mut assembler = cc::Build::new();
     assembler.files(&sources).include(&out).include(root.join("asm")).debug(true).no_default_flags(true);
+    // The compiler's own flags (code model, frame pointers) say nothing to an assembler.
+    assembler.inherit_rustflags(false);
     assembler.flag("-m64").flag("-g").flag("-c").flag("-Wa,--fatal-warnings").flag("-Wa,--noexecstack");
     // Debug information names the files as `asm/x.S` wherever the checkout stands.
     assembler.flag(format!("-fdebug-prefix-map={}/=", root.display()));

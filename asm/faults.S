@@ -47,20 +47,19 @@ FUNC fault_nm                           /* #NM: x87 while CR0.TS says that someb
         ret
 ENDFUNC fault_nm
 
-FUNC fault_np                           /* #NP: INT 255 through a gate whose present bit is off */
-        and     byte ptr [rip + idt + 16 * 255 + 5], 0x7F
-        int     255                     /* error code: vector 255, in the IDT; the caller repairs the gate */
+/* Two that need a descriptor which is not present. The slot of user data lends itself, since there is no
+ * ring 3 yet; the caller puts it right again (gdt::restore_user_data). */
+FUNC fault_np                           /* #NP(selector): ES from a descriptor that is not present */
+        and     byte ptr [rip + gdt + (USER_DS & ~7) + 5], 0x7F
+        mov     eax, USER_DS
+        mov     es, eax
         ret
 ENDFUNC fault_np
 
-FUNC fault_ss                           /* #SS: a non-canonical address, through RBP */
-        push    rbp
-        .cfi_adjust_cfa_offset 8
-        mov     rbp, 1
-        shl     rbp, 63
-        mov     rax, [rbp]
-        pop     rbp
-        .cfi_adjust_cfa_offset -8
+FUNC fault_ss                           /* #SS(selector): the same with SS, whose DPL must be ours to get that far */
+        and     byte ptr [rip + gdt + (USER_DS & ~7) + 5], 0x1F
+        mov     eax, USER_DS & ~7
+        mov     ss, eax
         ret
 ENDFUNC fault_ss
 

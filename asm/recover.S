@@ -28,14 +28,17 @@ FUNC recover_call
         mov     [rip + recover_point + 32], r13
         mov     [rip + recover_point + 40], r14
         mov     [rip + recover_point + 48], r15
-        sub     rsp, 8                  /* keep calls 16-aligned */
+        push    rbp                     /* a frame, so that a backtrace finds our caller; and calls are aligned */
         .cfi_adjust_cfa_offset 8
+        .cfi_rel_offset rbp, 0
+        mov     rbp, rsp
         mov     rax, rdi
         mov     rdi, rsi
         mov     rsi, rdx
         call    rax
-        add     rsp, 8
+        pop     rbp
         .cfi_adjust_cfa_offset -8
+        .cfi_restore rbp
         xor     eax, eax
         ret
 ENDFUNC recover_call

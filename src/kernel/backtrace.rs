@@ -5,9 +5,15 @@ use crate::arch::x86_64::backtrace::{Step, walk};
 use crate::arch::x86_64::exceptions;
 use core::fmt::{self, Write};
 
-/// Prints the callers from frame pointer `rbp` outwards, one line each, numbered from `first`.
-pub fn print(out: &mut dyn Write, rbp: u64, first: usize) -> fmt::Result {
-    for (number, step) in (first..).zip(walk(rbp)) {
+/// How many lines are worth printing.
+const LINES: usize = 40;
+
+/// Prints the callers from frame pointer `rbp` outwards, one line each. Of a function that called itself
+/// again and again only the first call is printed, with the number of the others.
+pub fn print(out: &mut dyn Write, rbp: u64) -> fmt::Result {
+    let mut steps = walk(rbp).peekable();
+    for number in 0..LINES {
+        let Some(step) = steps.next() else { return Ok(()) };
         match step {
             // A return address may be the first byte of the next function, where the call never returns:
             // the name is that of the call itself.
@@ -23,6 +29,16 @@ pub fn print(out: &mut dyn Write, rbp: u64, first: usize) -> fmt::Result {
                 writeln!(out, "  {number:2}: {}", Named(rip))?;
             }
         }
+        let mut repeated = 0;
+        while steps.next_if_eq(&step).is_some() {
+            repeated += 1;
+        }
+        if repeated > 0 {
+            writeln!(out, "      and {repeated} times more")?;
+        }
+    }
+    if steps.next().is_some() {
+        writeln!(out, "      and further")?;
     }
     Ok(())
 }

@@ -93,7 +93,7 @@ fn begin(message: core::fmt::Arguments<'_>) -> Emergency {
 /// The parts that both kinds share.
 fn end(out: &mut Emergency, rbp: u64) -> ! {
     let _ = writeln!(out, "backtrace:");
-    let _ = backtrace::print(out, rbp, 0);
+    let _ = backtrace::print(out, rbp);
     let _ = writeln!(out, "last log lines:");
     log::last_unlocked(LOG_LINES, &mut |line| {
         let _ = writeln!(out, "  {line}");

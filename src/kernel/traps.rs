@@ -37,13 +37,17 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
     if recover::is_running() && frame.vector != DOUBLE_FAULT {
         let mut out = console::Output;
         let _ = report.print(&mut out);
-        let _ = super::backtrace::print(&mut out, core::ptr::from_ref(frame) as u64 | 1, 0);
+        let _ = super::backtrace::print(&mut out, core::ptr::from_ref(frame) as u64 | 1);
         recover::resume(frame);
     } else if frame.vector >= EXCEPTIONS {
         UNEXPECTED.fetch_add(1, Ordering::Relaxed);
         ::log::warn!(target: "traps", "unexpected interrupt, vector {}", frame.vector);
     } else if frame.vector == NMI {
-        let _ = report.print(&mut console::Output);
+        // It may have interrupted the one who holds the console's lock: then there is nothing to wait for.
+        UNEXPECTED.fetch_add(1, Ordering::Relaxed);
+        if console::is_free() {
+            let _ = report.print(&mut console::Output);
+        }
     } else {
         panic::from_trap(&report);
     }

@@ -97,6 +97,11 @@ pub fn read() -> Option<u8> {
     byte
 }
 
+/// Whether nobody is printing. Asked with interrupts off, on the only CPU, the answer holds.
+pub fn is_free() -> bool {
+    !CONSOLE.is_locked() && !TEXT.is_locked()
+}
+
 /// Waits until everything has left, as before a reset.
 pub fn drain() {
     if let Some(mut console) = CONSOLE.try_lock() {

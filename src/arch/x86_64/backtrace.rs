@@ -19,8 +19,9 @@ pub enum Step {
     Trap { rip: u64, vector: u64 },
 }
 
-/// How many lines are worth printing; recursion may have gone deeper.
-pub const LIMIT: usize = 40;
+/// Steps after which a walk ends in any case. The chain only ever goes up one stack and from one to the
+/// next, so this is far more than there can be.
+const LIMIT: usize = 100_000;
 
 /// Walks from frame pointer `rbp` outwards.
 pub fn walk(rbp: u64) -> impl Iterator<Item = Step> {

@@ -90,13 +90,13 @@ pub fn selector_name(selector: u64) -> Option<&'static str> {
 
 #[cfg(target_os = "none")]
 mod live {
-    use super::super::selectors::GDT_SIZE;
+    use super::super::selectors::{GDT_SIZE, USER_DS};
     use super::Descriptor;
     use core::arch::asm;
 
     unsafe extern "C" {
         /// asm/gdt.S
-        static gdt: [u64; GDT_SIZE as usize / 8];
+        static mut gdt: [u64; GDT_SIZE as usize / 8];
     }
 
     /// Base and limit that the CPU uses now (SGDT).
@@ -105,6 +105,16 @@ mod live {
         // SAFETY: SGDT stores ten bytes where it is told.
         unsafe { asm!("sgdt [{}]", in(reg) pointer.as_mut_ptr(), options(nostack, preserves_flags)) };
         super::super::idt::split_pointer(pointer)
+    }
+
+    /// Makes user data present, and ring 3's, again, which two of the monitor's `fault` kinds undo.
+    pub fn restore_user_data() {
+        const PRESENT_DPL_3: u64 = 0b111 << 45;
+        // SAFETY: the slot is within the table; the CPU reads it only when a selector is loaded.
+        unsafe {
+            let slot = (&raw mut gdt).cast::<u64>().add(USER_DS as usize / 8);
+            slot.write_volatile(slot.read_volatile() | PRESENT_DPL_3);
+        }
     }
 
     /// The slots of the table.

@@ -66,7 +66,7 @@ mod live {
 
     unsafe extern "C" {
         /// asm/idt.S
-        static mut idt: [[u64; 2]; 256];
+        static idt: [[u64; 2]; 256];
     }
 
     /// Base and limit that the CPU uses now (SIDT).
@@ -82,15 +82,6 @@ mod live {
         // SAFETY: the table is static and as large as `vector` can reach.
         let [low, high] = unsafe { core::ptr::read_volatile((&raw const idt).cast::<[u64; 2]>().add(vector.into())) };
         Gate { low, high }
-    }
-
-    /// Sets a gate's present bit, which `fault np` clears.
-    pub fn make_present(vector: u8) {
-        // SAFETY: as above; the gate's other fields are what asm/idt.S made them.
-        unsafe {
-            let low = (&raw mut idt).cast::<[u64; 2]>().add(vector.into()).cast::<u64>();
-            core::ptr::write_volatile(low, core::ptr::read_volatile(low) | 1 << 47);
-        }
     }
 }
 

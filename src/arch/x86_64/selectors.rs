@@ -42,6 +42,7 @@ pub const DESCRIPTOR_TSS: u64 = 0x89;
 pub const ASM: &[(&str, u64)] = &[
     ("KERNEL_CS", KERNEL_CS),
     ("KERNEL_DS", KERNEL_DS),
+    ("USER_DS", USER_DS),
     ("TSS_SELECTOR", TSS_SELECTOR),
     ("GDT_SIZE", GDT_SIZE),
     ("TSS_SIZE", TSS_SIZE),

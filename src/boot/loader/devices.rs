@@ -5,6 +5,7 @@
 use super::firmware::{Firmware, call};
 use crate::arch::x86_64::port::{COM1, COM2};
 use crate::boot::info::{Framebuffer, Serial};
+use crate::boot::layout::{ECAM_BASE, MMIO_BASE};
 use uefi_raw::protocol::console::serial::SerialIoProtocol;
 use uefi_raw::protocol::console::{
     GraphicsOutputModeInformation, GraphicsOutputProtocol, GraphicsPixelFormat,
@@ -107,7 +108,9 @@ fn describe(base: u64, len: u64, info: &GraphicsOutputModeInformation) -> Frameb
     let stride = info.pixels_per_scan_line;
     let needed = u64::from(stride) * u64::from(height) * 4;
     let Some([red_mask, green_mask, blue_mask]) = masks(info) else { return Framebuffer::default() };
-    if base == 0 || width == 0 || height == 0 || stride < width || len < needed {
+    // Far above any real bus address, but the window for devices ends there.
+    let end = base.checked_add(needed).filter(|&end| end <= ECAM_BASE - MMIO_BASE);
+    if end.is_none() || base == 0 || width == 0 || height == 0 || stride < width || len < needed {
         return Framebuffer::default();
     }
     Framebuffer { base, len: needed, width, height, stride, red_mask, green_mask, blue_mask }

@@ -166,6 +166,7 @@ pub fn prepare(firmware: &Firmware, loaded: &Loaded<'_>) -> Result<Prepared, Fai
         .map_err(|error| Failure::new("page tables", Reason::PageTables(error)))?;
 
     let initrd = loaded.initrd.as_ref().map_or(&[][..], |file| file.bytes());
+    let initrd_start = if initrd.is_empty() { 0 } else { initrd.as_ptr() as u64 };
     *info = BootInfo {
         magic: info::MAGIC,
         version: info::VERSION,
@@ -176,7 +177,7 @@ pub fn prepare(firmware: &Firmware, loaded: &Loaded<'_>) -> Result<Prepared, Fai
         page_table_root: pml4,
         regions: PhysSlice { addr: regions.as_ptr() as u64, len: 0 },
         cmdline: info.cmdline,
-        initrd: PhysSlice { addr: initrd.as_ptr() as u64, len: initrd.len() as u64 },
+        initrd: PhysSlice { addr: initrd_start, len: initrd.len() as u64 },
         rsdp: loaded.devices.rsdp,
         efi_system_table: core::ptr::from_ref(firmware.system()) as u64,
         trampoline: trampoline.start,
@@ -185,7 +186,7 @@ pub fn prepare(firmware: &Firmware, loaded: &Loaded<'_>) -> Result<Prepared, Fai
         times: BootTimes { loader_start: loaded.start, exit_boot_services: 0, in_firmware: 0, tsc_hz: loaded.tsc_hz },
     };
     let initrd = OwnRange {
-        start: if initrd.is_empty() { 0 } else { initrd.as_ptr() as u64 },
+        start: initrd_start,
         pages: (initrd.len() as u64).div_ceil(PAGE_SIZE),
         kind: MemoryKind::Initrd,
     };

@@ -73,7 +73,7 @@ fn run(firmware: &Firmware, start: u64) -> Result<core::convert::Infallible, Fai
     };
 
     let video = options.video().unwrap_or_else(|bad| {
-        say!("warning: video={}: not WIDTHxHEIGHT", bad.value);
+        say!("warning: {bad}");
         None
     });
     let devices = devices::collect(firmware, video);

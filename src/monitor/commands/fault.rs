@@ -6,7 +6,7 @@
 use super::{Call, Result};
 use crate::arch::x86_64::cr::Cr0;
 use crate::arch::x86_64::recover::{self, Provoke};
-use crate::arch::x86_64::{fpu, idt};
+use crate::arch::x86_64::{fpu, gdt};
 use crate::kernel::image;
 use crate::monitor::parse::{self, Problem};
 
@@ -75,9 +75,9 @@ const KINDS: &[Kind] = &[
     kind("df", "#DF: an exception with the stack pointer at 0; ends in a panic", fault_df),
     by_int!("cso", "vector 9, reserved, by INT 9", 9),
     synthetic!("ts", "#TS, by a frame built by hand", 10, 0x28),
-    kind("np", "#NP: INT 255 through a gate that is not present", fault_np),
-    kind("ss", "#SS: a non-canonical address in RBP", fault_ss),
-    kind("gp", "#GP: a non-canonical address in RAX", fault_gp),
+    kind("np", "#NP: ES loaded from a descriptor that is not present", fault_np),
+    kind("ss", "#SS: SS loaded from a descriptor that is not present", fault_ss),
+    kind("gp", "#GP: a non-canonical address", fault_gp),
     kind("gp-selector", "#GP with a selector: ES loaded from past the GDT", fault_gp_selector),
     Kind { name: "pf", about: "#PF: read of an address that is not mapped", provoke: fault_read, arguments: || (NOWHERE, 0) },
     Kind { name: "pf-write", about: "#PF: write to an address that is not mapped", provoke: fault_write, arguments: || (NOWHERE, 0) },
@@ -112,12 +112,12 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         (None, Some(vector @ 0..=255)) => (fault_int as Provoke, (vector, 0)),
         _ => return Err(Problem::Unknown(word)),
     };
-    // SAFETY: what the kinds change beyond registers is repaired below: CR0.TS, the gate of vector 255, the
-    // FPU's control words.
+    // SAFETY: what the kinds change beyond registers is repaired below: CR0.TS, a descriptor that nothing
+    // uses, the FPU's control words.
     let trapped = unsafe { recover::call(provoke, a, b) };
     // SAFETY: TS is clear whenever the kernel runs.
     unsafe { (Cr0::read() - Cr0::TS).write() };
-    idt::make_present(255);
+    gdt::restore_user_data();
     fpu::reset();
     let _ = writeln!(call.out, "{word}: {}", if trapped { "recovered" } else { "came back without an exception" });
     Ok(())

@@ -10,7 +10,7 @@ const LIMIT: usize = 40;
 
 pub fn bt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
-    let _ = backtrace::print(call.out, frame_pointer(), 0);
+    let _ = backtrace::print(call.out, frame_pointer());
     Ok(())
 }
 
