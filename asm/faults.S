@@ -166,7 +166,7 @@ FUNC fault_synthetic
         lea     rcx, [rip + 1f]
         push    rcx
         push    rsi
-        shl     edi, 4                  /* TRAP_STUB_SIZE */
+        imul    edi, edi, TRAP_STUB_SIZE
         lea     rcx, [rip + trap_stubs]
         add     rcx, rdi
         jmp     rcx

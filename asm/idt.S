@@ -48,7 +48,7 @@ FUNC idt_fill
         mov     rax, rsi
         shr     rax, 32
         mov     [rdi + 8], rax
-        add     rsi, offset TRAP_STUB_SIZE
+        add     rsi, TRAP_STUB_SIZE
         add     rdi, 16
         dec     ecx
         jnz     1b

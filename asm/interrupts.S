@@ -33,10 +33,6 @@
 
         .text
 
-/* Room for each stub; the largest takes 2 + 5 + 5 bytes. */
-        .globl  TRAP_STUB_SIZE
-        .set    TRAP_STUB_SIZE, 16
-
 /* Call-frame rules at a stub's first instruction: the CPU's five words, and `extra` bytes below them. */
 .macro TRAP_CFI extra
         .cfi_startproc simple

@@ -1,7 +1,7 @@
 /* stacks.S: the boot processor's stacks.
  *
  * Stacks grow down; below each lies one page that the kernel unmaps as one of its first acts
- * (src/arch/x86_64/stacks.rs), so that running over the end is a fault with a name and not a
+ * (src/arch/x86_64/stacks/mod.rs), so that running over the end is a fault with a name and not a
  * silent overwrite of the neighbour.
  *
  *   guard | boot stack | guard | #DF | guard | NMI | guard | #MC | guard | #DB

@@ -5,8 +5,8 @@
 //! `docs/reading-order` says where to begin.
 //!
 //! A layer uses those below it only; `make check` reads the `use` lines. From the hardware up:
-//! `boot` (what both programs share), `arch`, `log`, `platform`, `drivers`, `tty`, `monitor`. `kernel` ties
-//! them together: start-up, traps, panics.
+//! `boot` (what both programs share), `arch`, `log`, `platform`, `drivers`, `tty`, `kernel` (traps, panics,
+//! self-tests), `monitor`, and `start`, which brings all of them up.
 
 #![cfg_attr(not(test), no_std)]
 
@@ -21,4 +21,9 @@ pub mod log;
 pub mod monitor;
 #[cfg(not(target_os = "linux"))]
 pub mod platform;
+#[cfg(target_os = "none")]
+pub mod start;
+#[cfg(test)]
+mod testing;
 pub mod tty;
+pub mod utf8;

@@ -20,7 +20,7 @@ from lib.source import Tree  # noqa: E402
 # From the hardware up; a module may use those of its own line and of the lines above it here. The longest name
 # that fits a module decides, so boot::loader is not where boot is.
 LAYERS = [
-    ["boot"],
+    ["boot", "utf8", "testing"],
     ["arch"],
     ["sync"],
     ["log"],
@@ -34,7 +34,9 @@ LAYERS = [
     ["proc"],
     ["tty", "net"],
     ["syscall"],
+    ["kernel"],
     ["monitor"],
+    ["start"],
     ["boot::loader"],
 ]
 

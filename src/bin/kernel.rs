@@ -5,7 +5,8 @@
 #[cfg(target_os = "none")]
 mod bare {
     use sis::boot::info::BootInfo;
-    use sis::kernel::{panic, start};
+    use sis::kernel::panic;
+    use sis::start;
 
     #[unsafe(no_mangle)]
     extern "sysv64" fn kernel_main(info: *const BootInfo) -> ! {

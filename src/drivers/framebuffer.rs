@@ -64,7 +64,8 @@ impl Surface for Framebuffer {
         debug_assert!(x + width <= self.width && y + height <= self.height);
         for line in y..y + height {
             // SAFETY: as above.
-            let row = unsafe { core::slice::from_raw_parts_mut(self.pixels.add(line * self.stride + x), width) };
+            let row =
+                unsafe { core::slice::from_raw_parts_mut(self.pixels.add(line * self.stride + x), width) };
             row.fill(pixel);
         }
     }

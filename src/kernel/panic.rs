@@ -5,16 +5,16 @@
 //! says so with as little machinery as possible, and stops. Then `panic=` decides: `halt` (default),
 //! `reboot`, or `exit`, which ends QEMU with status 35.
 
+use super::backtrace;
 use super::image::Named;
 use super::traps::{self, Report};
-use super::{backtrace, start};
 use crate::arch::x86_64::backtrace::frame_pointer;
 use crate::arch::x86_64::{cr, probe, reset};
 use crate::log;
 use crate::tty::console::{self, Emergency};
 use core::fmt::Write;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU32, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 /// What to do after a panic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ fn begin(message: core::fmt::Arguments<'_>) -> Emergency {
     match depth {
         0 => {
             let _ = writeln!(out, "\npanic: {message}");
-            let _ = writeln!(out, "  cpu 0, task boot, {} after the kernel's entry", start::Elapsed::now());
+            let _ = writeln!(out, "  cpu 0, task boot, {} s after the kernel's entry", log::Elapsed::now());
         }
         1 => {
             let _ = writeln!(out, "\npanic inside a panic: {message}");

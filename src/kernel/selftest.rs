@@ -10,7 +10,7 @@ use crate::arch::x86_64::selectors::{GDT_SIZE, IST_DEBUG, IST_DOUBLE_FAULT, IST_
 use crate::arch::x86_64::{cr, gdt, idt, probe, recover, stacks};
 use crate::boot::info::MemoryKind;
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
-use crate::kernel::start;
+use crate::kernel::boot_info;
 use log::{error, info};
 
 /// A test: its name, what it proves, and the code. An error says what was found instead.
@@ -22,15 +22,31 @@ pub struct SelfTest {
 
 /// All of them.
 pub const TESTS: &[SelfTest] = &[
-    SelfTest { name: "wx", about: "no page is writable and executable, or the user's, or in the lower half", run: write_xor_execute },
+    SelfTest {
+        name: "wx",
+        about: "no page is writable and executable, or the user's, or in the lower half",
+        run: write_xor_execute,
+    },
     SelfTest { name: "image", about: "text is R-X, rodata R--, data RW-", run: image_permissions },
     SelfTest { name: "guards", about: "the page below each stack is not mapped", run: guard_pages },
     SelfTest { name: "directmap", about: "all RAM is in the direct map, not executable", run: direct_map },
-    SelfTest { name: "extable", about: "the exception table is in order and its fix-ups work", run: exception_table },
+    SelfTest {
+        name: "extable",
+        about: "the exception table is in order and its fix-ups work",
+        run: exception_table,
+    },
     SelfTest { name: "idt", about: "256 gates, four of them on stacks of their own", run: interrupt_table },
     SelfTest { name: "gdt", about: "the table in use is ours, its TSS is busy", run: segment_table },
-    SelfTest { name: "symbols", about: "the symbol table is sound and knows this function", run: symbol_table },
-    SelfTest { name: "protections", about: "WP, NX, SMEP, SMAP and UMIP are on where the CPU has them", run: protections },
+    SelfTest {
+        name: "symbols",
+        about: "the symbol table is sound and knows this function",
+        run: symbol_table,
+    },
+    SelfTest {
+        name: "protections",
+        about: "WP, NX, SMEP, SMAP and UMIP are on where the CPU has them",
+        run: protections,
+    },
     SelfTest { name: "recover", about: "registers survive a provoked exception", run: recovery },
 ];
 
@@ -89,22 +105,25 @@ fn guard_pages() -> Result<(), &'static str> {
         check(live::translate(stack.guard.start).is_none(), "a guard page is mapped")?;
         check(probe::read_u8(stack.guard.end - 1).is_none(), "a guard page can be read")?;
         let len = stack.range.end - stack.range.start;
-        check(live::is_mapped(stack.range.start, len, Flags::WRITE | Flags::NO_EXECUTE, Flags::USER), "a stack is not RW-")?;
+        check(
+            live::is_mapped(stack.range.start, len, Flags::WRITE | Flags::NO_EXECUTE, Flags::USER),
+            "a stack is not RW-",
+        )?;
     }
     Ok(())
 }
 
 fn direct_map() -> Result<(), &'static str> {
-    for region in start::regions().iter().filter(|region| region.kind.is_ram()) {
+    for region in boot_info::regions().iter().filter(|region| region.kind.is_ram()) {
         for phys in [region.start, region.end() - PAGE_SIZE] {
             let found = live::translate(DIRECT_MAP_BASE + phys).ok_or("RAM is missing")?;
             check(found.phys == phys, "RAM is mapped to the wrong place")?;
             check(found.flags.contains(Flags::NO_EXECUTE), "RAM is executable")?;
         }
     }
-    let kernel = start::regions().iter().find(|region| region.kind == MemoryKind::Kernel);
+    let kernel = boot_info::regions().iter().find(|region| region.kind == MemoryKind::Kernel);
     let kernel = kernel.ok_or("the memory map does not show the kernel")?;
-    check(kernel.start == start::boot_info().kernel_phys, "the memory map shows the kernel elsewhere")
+    check(kernel.start == boot_info::get().kernel_phys, "the memory map shows the kernel elsewhere")
 }
 
 fn exception_table() -> Result<(), &'static str> {
@@ -131,7 +150,10 @@ fn interrupt_table() -> Result<(), &'static str> {
             18 => IST_MACHINE_CHECK,
             _ => 0,
         };
-        check(gate.present() && gate.kind() == 14 && gate.dpl() == 0, "a gate is not a ring-0 interrupt gate")?;
+        check(
+            gate.present() && gate.kind() == 14 && gate.dpl() == 0,
+            "a gate is not a ring-0 interrupt gate",
+        )?;
         check(gate.ist() == ist, "a gate is on the wrong stack")?;
         check(image::text().contains(&gate.offset()), "a gate leads out of the kernel's text")?;
     }
@@ -141,7 +163,8 @@ fn interrupt_table() -> Result<(), &'static str> {
 fn segment_table() -> Result<(), &'static str> {
     let (base, limit) = gdt::register();
     check(image::data().contains(&base) && u64::from(limit) == GDT_SIZE - 1, "the GDT in use is not ours")?;
-    let busy = gdt::slots().any(|(_, d)| d.is_system() && d.kind() == 0xB && image::data().contains(&d.base()));
+    let busy =
+        gdt::slots().any(|(_, d)| d.is_system() && d.kind() == 0xB && image::data().contains(&d.base()));
     check(busy, "no busy TSS of ours")
 }
 
@@ -150,7 +173,10 @@ fn symbol_table() -> Result<(), &'static str> {
     check(symbols.is_sound(), "out of order, or damaged")?;
     let here = symbol_table as *const () as u64;
     let symbol = symbols.lookup(here).ok_or("this function is not in it")?;
-    check(symbol.name.ends_with("symbol_table") && symbol.address == here, "this function has another name in it")?;
+    check(
+        symbol.name.ends_with("symbol_table") && symbol.address == here,
+        "this function has another name in it",
+    )?;
     let found = symbols.find("_start").ok_or("_start is not in it")?;
     check(found.address == image::text().start, "_start is elsewhere")
 }
@@ -171,7 +197,7 @@ fn protections() -> Result<(), &'static str> {
         check(!features.contains(feature) || cr4.contains(bit), message)?;
     }
     let code = image::text().start;
-    check(cr::cr3() & !0xFFF == start::boot_info().page_table_root, "CR3 is not the loader's table")?;
+    check(cr::cr3() & !0xFFF == boot_info::get().page_table_root, "CR3 is not the loader's table")?;
     check(live::translate(code).is_some_and(|t| !t.flags.contains(Flags::WRITE)), "text is writable")
 }
 

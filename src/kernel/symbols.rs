@@ -160,7 +160,12 @@ mod tests {
 
     #[test]
     fn finds_addresses_by_name_and_by_the_end_of_a_path() {
-        let bytes = table(&[(0, 1, "sis::a::run"), (8, 1, "sis::b::run"), (16, 1, "sis::b::walk"), (24, 1, "walker")]);
+        let bytes = table(&[
+            (0, 1, "sis::a::run"),
+            (8, 1, "sis::b::run"),
+            (16, 1, "sis::b::walk"),
+            (24, 1, "walker"),
+        ]);
         let symbols = Symbols::parse(&bytes).unwrap();
         let at = |name| symbols.find(name).map(|symbol| symbol.address - BASE);
         assert_eq!(at("walker"), Some(24));

@@ -111,6 +111,22 @@ pub fn now_ns() -> u64 {
     tsc::to_ns(tsc::read().saturating_sub(zero), hz)
 }
 
+/// Time since the kernel's entry, in seconds, as it prints.
+pub struct Elapsed(u64);
+
+impl Elapsed {
+    pub fn now() -> Self {
+        Self(now_ns())
+    }
+}
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = self.0 / 1000;
+        write!(f, "{}.{:06}", us / 1_000_000, us % 1_000_000)
+    }
+}
+
 /// Sets where lines are printed.
 pub fn set_sink(sink: Sink) {
     SINK.store(sink as usize, Ordering::Relaxed);

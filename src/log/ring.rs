@@ -22,7 +22,12 @@
 //!
 //! The layout is `repr(C)`: a debugger reads a halted kernel's ring from memory.
 
+#[cfg(test)]
+mod tests;
+
 use core::fmt::{self, Write};
+
+use crate::utf8::floor_boundary;
 
 /// Bytes in front of each record's target and text.
 const HEADER: usize = 12;
@@ -63,34 +68,14 @@ pub struct Ring<const N: usize> {
 impl<const N: usize> Ring<N> {
     /// An empty ring. It must hold two records of full size at least.
     pub const fn new() -> Self {
-        assert!(
-            N >= 2 * (HEADER + TARGET_MAX + TEXT_MAX),
-            "the log ring is too small for its records"
-        );
-        Self {
-            head: 0,
-            tail: 0,
-            count: 0,
-            lost: 0,
-            bytes: [0; N],
-            scratch: [0; TEXT_MAX],
-        }
+        assert!(N >= 2 * (HEADER + TARGET_MAX + TEXT_MAX), "the log ring is too small for its records");
+        Self { head: 0, tail: 0, count: 0, lost: 0, bytes: [0; N], scratch: [0; TEXT_MAX] }
     }
 
     /// Appends a record and returns its sequence number. The text is cut, and marked, at [`TEXT_MAX`]
     /// bytes, the target at [`TARGET_MAX`].
-    pub fn push(
-        &mut self,
-        timestamp_ns: u64,
-        level: u8,
-        target: &str,
-        text: fmt::Arguments<'_>,
-    ) -> u64 {
-        let mut writer = Bounded {
-            bytes: &mut self.scratch,
-            len: 0,
-            cut: false,
-        };
+    pub fn push(&mut self, timestamp_ns: u64, level: u8, target: &str, text: fmt::Arguments<'_>) -> u64 {
+        let mut writer = Bounded { bytes: &mut self.scratch, len: 0, cut: false };
         // Fails once the text is cut, or when a Display of the caller's fails: what is there is kept.
         let _ = writer.write_fmt(text);
         let text_len = writer.finish();
@@ -127,12 +112,7 @@ impl<const N: usize> Ring<N> {
 
     /// The records, oldest first.
     pub fn records(&self) -> Records<'_> {
-        Records {
-            bytes: &self.bytes,
-            at: self.head,
-            left: self.count,
-            sequence: self.lost,
-        }
+        Records { bytes: &self.bytes, at: self.head, left: self.count, sequence: self.lost }
     }
 
     /// Calls `f` with every record, oldest first.
@@ -142,9 +122,7 @@ impl<const N: usize> Ring<N> {
 
     /// Calls `f` with the last `n` records, oldest of them first.
     pub fn last<'a>(&'a self, n: usize, f: impl FnMut(Record<'a>)) {
-        self.records()
-            .skip(self.count.saturating_sub(n))
-            .for_each(f);
+        self.records().skip(self.count.saturating_sub(n)).for_each(f);
     }
 
     /// Overwrites old records until `length` bytes in a row are free; returns where. `tail` is
@@ -222,9 +200,7 @@ impl<'a> Iterator for Records<'a> {
         let length = usize::from(u16::from_le_bytes([rest[0], rest[1]]));
         let target_end = HEADER + usize::from(rest[3]);
         let timestamp = rest[4..HEADER].try_into().ok()?;
-        let (Some(target), Some(text)) =
-            (rest.get(HEADER..target_end), rest.get(target_end..length))
-        else {
+        let (Some(target), Some(text)) = (rest.get(HEADER..target_end), rest.get(target_end..length)) else {
             self.left = 0;
             return None;
         };
@@ -253,17 +229,6 @@ fn valid_prefix(bytes: &[u8]) -> &str {
         Err(error) => error.valid_up_to(),
     };
     core::str::from_utf8(&bytes[..valid]).unwrap_or("")
-}
-
-/// The last character boundary at or before `at` in bytes that came from a `str`.
-fn floor_boundary(bytes: &[u8], at: usize) -> usize {
-    if at >= bytes.len() {
-        return bytes.len();
-    }
-    (0..=at)
-        .rev()
-        .find(|&i| bytes[i] & 0xc0 != 0x80)
-        .unwrap_or(0)
 }
 
 /// Formats into a buffer of fixed size, and stops at its end.
@@ -296,220 +261,5 @@ impl Write for Bounded<'_> {
         self.len += taken;
         self.cut = taken < text.len();
         if self.cut { Err(fmt::Error) } else { Ok(()) }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::{boxed::Box, collections::VecDeque, format, string::String, vec::Vec};
-
-    type Owned = (u64, u64, u8, String, String);
-
-    fn owned(record: Record<'_>) -> Owned {
-        let Record {
-            sequence,
-            timestamp_ns,
-            level,
-            target,
-            text,
-        } = record;
-        (sequence, timestamp_ns, level, target.into(), text.into())
-    }
-
-    fn random(state: &mut u64) -> usize {
-        *state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (*state >> 33) as usize
-    }
-
-    #[test]
-    fn gives_back_what_was_pushed() {
-        let mut ring = Box::new(Ring::<4096>::new());
-        assert!(ring.is_empty());
-        ring.for_each(|_| panic!("an empty ring has records"));
-        assert_eq!(
-            ring.push(123, 3, "boot", format_args!("{} MiB, {}", 512, "größe")),
-            0
-        );
-        assert_eq!(ring.push(u64::MAX, 255, "", format_args!("")), 1);
-        let all: Vec<_> = ring.records().map(owned).collect();
-        let first = (
-            0,
-            123,
-            3,
-            String::from("boot"),
-            String::from("512 MiB, größe"),
-        );
-        assert_eq!(
-            all,
-            [first, (1, u64::MAX, 255, String::new(), String::new())]
-        );
-        assert_eq!((ring.len(), ring.lost()), (2, 0));
-    }
-
-    #[test]
-    fn last_gives_the_newest_in_order() {
-        let mut ring = Box::new(Ring::<4096>::new());
-        for n in 0..10 {
-            ring.push(n, 0, "t", format_args!("{n}"));
-        }
-        for (n, want) in [(0, 0..0), (3, 7..10), (10, 0..10), (99, 0..10)] {
-            let mut seen = Vec::new();
-            ring.last(n, |record| seen.push(record.sequence));
-            assert_eq!(seen, want.collect::<Vec<u64>>());
-        }
-    }
-
-    #[test]
-    fn cuts_at_a_character_and_says_so() {
-        let mut ring = Box::new(Ring::<4096>::new());
-        // Every alignment of a two- and a four-byte character at the limit; text that just fits stays whole.
-        for shift in 0..8 {
-            for tail in ["x", "é", "😀"] {
-                let text = format!("{}{}", "a".repeat(shift), tail.repeat(TEXT_MAX + 1));
-                let target = format!("{}{}", "b".repeat(shift % 4), tail.repeat(TARGET_MAX + 1));
-                ring.push(0, 0, &target, format_args!("{text}"));
-                ring.last(1, |record| {
-                    let kept = record.text.strip_suffix(CUT_MARK).expect("no mark");
-                    assert!(text.starts_with(kept) && target.starts_with(record.target));
-                    assert!((TEXT_MAX - 6..=TEXT_MAX).contains(&record.text.len()));
-                    assert!((TARGET_MAX - 3..=TARGET_MAX).contains(&record.target.len()));
-                });
-            }
-        }
-        let whole = "é".repeat(TEXT_MAX / 2);
-        ring.push(0, 0, "", format_args!("{}{}", &whole[..500], &whole[500..]));
-        ring.last(1, |record| assert_eq!(record.text, whole));
-        // A piece that is cut ends the text, even where a later one would fit.
-        ring.push(
-            0,
-            0,
-            "",
-            format_args!("{}{}{}", &whole[..TEXT_MAX - 2], "😀", "z"),
-        );
-        ring.last(1, |record| {
-            assert!(!record.text.contains('z') && record.text.ends_with(CUT_MARK))
-        });
-    }
-
-    #[test]
-    fn a_failing_display_keeps_the_ring_sound() {
-        struct Fails;
-        impl fmt::Display for Fails {
-            fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
-                Err(fmt::Error)
-            }
-        }
-        struct Overlooks;
-        impl fmt::Display for Overlooks {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                let _ = f.write_str(&"x".repeat(2 * TEXT_MAX));
-                f.write_str("late")
-            }
-        }
-        let mut ring = Box::new(Ring::<4096>::new());
-        ring.push(0, 0, "t", format_args!("before {} after", Fails));
-        ring.last(1, |record| assert_eq!(record.text, "before "));
-        ring.push(0, 0, "t", format_args!("{Overlooks}"));
-        ring.last(1, |record| {
-            assert!(record.text.ends_with(CUT_MARK) && record.text.len() == TEXT_MAX)
-        });
-    }
-
-    /// The model keeps every record; what the ring holds must be the newest of them, and no fewer than
-    /// fit. Sizes that meet the end of the ring at every distance, in rings of many sizes.
-    fn against_model<const N: usize>(seed: u64, pushes: usize) {
-        let mut ring = Box::new(Ring::<N>::new());
-        let mut model: VecDeque<Owned> = VecDeque::new();
-        let mut state = seed;
-        for n in 0..pushes as u64 {
-            let size = match random(&mut state) % 8 {
-                0 => random(&mut state) % (TEXT_MAX + 1),
-                1 => TEXT_MAX,
-                2..=4 => random(&mut state) % 16,
-                _ => random(&mut state) % 100,
-            };
-            let text: String = ["a", "é", "→", "😀"][random(&mut state) % 4].repeat(size);
-            let text = &text[..floor_boundary(text.as_bytes(), size)];
-            let target = &"some::long::target"[..random(&mut state) % 19];
-            let level = random(&mut state) as u8;
-            assert_eq!(ring.push(n * 7, level, target, format_args!("{text}")), n);
-            model.push_back((n, n * 7, level, target.into(), text.into()));
-
-            let seen: Vec<_> = ring.records().map(owned).collect();
-            assert_eq!(seen.len(), ring.len());
-            assert_eq!(ring.lost() + ring.len() as u64, n + 1);
-            let bytes = |r: &Owned| HEADER + r.3.len() + r.4.len();
-            while model.len() > seen.len() {
-                model.pop_front();
-            }
-            assert!(seen.iter().eq(&model));
-            // Nothing is overwritten early: lost records mean that little more than one could be free.
-            let used: usize = model.iter().map(bytes).sum();
-            assert!(used <= N);
-            assert!(ring.lost() == 0 || used + 2 * (HEADER + TARGET_MAX + TEXT_MAX) >= N);
-        }
-        assert!(ring.lost() > 0);
-    }
-
-    #[test]
-    fn random_pushes_match_the_model() {
-        against_model::<2200>(1, 4000);
-        against_model::<2201>(2, 4000);
-        against_model::<4096>(3, 4000);
-        against_model::<4099>(4, 4000);
-        against_model::<9001>(5, 2000);
-    }
-
-    /// Records of one size that divide the ring, so that it fills to the last byte and wraps with no gap,
-    /// and of sizes that leave a gap of every length below and above a header and a mark.
-    #[test]
-    fn every_gap_at_the_end() {
-        for size in 0..=80 {
-            let mut ring = Box::new(Ring::<2240>::new());
-            for n in 0..1000u64 {
-                let text = "x".repeat(size);
-                ring.push(n, 1, "", format_args!("{text}"));
-                let mut next = n + 1;
-                for record in ring.records().collect::<Vec<_>>().into_iter().rev() {
-                    next -= 1;
-                    assert_eq!(
-                        (record.sequence, record.timestamp_ns, record.text.len()),
-                        (next, next, size)
-                    );
-                }
-                assert_eq!(next, ring.lost());
-            }
-            assert!(
-                ring.len() >= 2240 / (HEADER + size) - 2,
-                "size {size}: only {}",
-                ring.len()
-            );
-        }
-    }
-
-    /// What a stray write or a push broken off by a panic may leave behind: reading ends, in bounds.
-    #[test]
-    fn a_damaged_ring_is_read_and_written_safely() {
-        let mut state = 99;
-        for _ in 0..2000 {
-            let mut ring = Box::new(Ring::<2240>::new());
-            for n in 0..60 {
-                ring.push(n, 1, "target", format_args!("line {n}"));
-            }
-            for _ in 0..1 + random(&mut state) % 20 {
-                let at = random(&mut state) % 2240;
-                ring.bytes[at] = random(&mut state) as u8;
-            }
-            assert!(ring.records().count() <= ring.len());
-            for n in 0..200 {
-                ring.push(n, 1, "target", format_args!("again {n}"));
-            }
-            ring.last(1, |record| {
-                assert!(record.text.starts_with("again") || record.text.starts_with("line"))
-            });
-        }
     }
 }

@@ -59,10 +59,7 @@ struct Text {
 }
 
 impl Text {
-    const EMPTY: Self = Self {
-        bytes: [0; CAPACITY],
-        len: 0,
-    };
+    const EMPTY: Self = Self { bytes: [0; CAPACITY], len: 0 };
 
     fn as_str(&self) -> &str {
         // Only whole `str`s are ever stored, so this cannot fail; an empty line beats a panic.
@@ -253,12 +250,7 @@ impl Editor {
     fn escape(&mut self, byte: u8, out: &mut dyn Write) {
         self.decoder = Decoder::Ground;
         match byte {
-            b'[' => {
-                self.decoder = Decoder::Csi {
-                    params: [0; 2],
-                    index: 0,
-                }
-            }
+            b'[' => self.decoder = Decoder::Csi { params: [0; 2], index: 0 },
             b'O' => self.decoder = Decoder::Ss3,
             b'b' => self.move_to(self.word_left(), out),
             b'f' => self.move_to(self.word_right(), out),
@@ -348,9 +340,7 @@ impl Editor {
     fn tab(&mut self, again: bool, out: &mut dyn Write, completer: &dyn Completer) {
         let (text, cursor) = (self.text, self.cursor);
         let line = text.as_str();
-        let start = line[..cursor]
-            .rfind(char::is_whitespace)
-            .map_or(0, |at| at + 1);
+        let start = line[..cursor].rfind(char::is_whitespace).map_or(0, |at| at + 1);
         let typed = &line[start..cursor];
         let each = |sink: &mut dyn FnMut(&str)| {
             completer.complete(line, cursor, &mut |word| {
@@ -428,11 +418,7 @@ impl Editor {
             self.draft = self.text;
         }
         self.browsing = age;
-        let shown = if age == 0 {
-            self.draft
-        } else {
-            self.history[self.slot(age)]
-        };
+        let shown = if age == 0 { self.draft } else { self.history[self.slot(age)] };
         self.replace(0, self.text.len, shown.as_str(), out);
     }
 
@@ -466,10 +452,7 @@ impl Editor {
         put(out, new);
         put(out, tail);
         let shown = new.chars().count();
-        let surplus = old.as_str()[start..end]
-            .chars()
-            .count()
-            .saturating_sub(shown);
+        let surplus = old.as_str()[start..end].chars().count().saturating_sub(shown);
         repeat(out, ' ', surplus);
         repeat(out, BS, surplus);
         back(out, tail);
@@ -497,11 +480,7 @@ impl Editor {
     }
 
     fn right(&self) -> usize {
-        self.cursor
-            + self.line()[self.cursor..]
-                .chars()
-                .next()
-                .map_or(0, char::len_utf8)
+        self.cursor + self.line()[self.cursor..].chars().next().map_or(0, char::len_utf8)
     }
 
     /// The start of the word before the cursor; a word is a run of letters and digits.
@@ -556,10 +535,7 @@ fn shared_prefix(a: &str, b: &str) -> usize {
 
 /// The last character boundary of `text` at or before `at`.
 fn floor_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len()))
-        .rev()
-        .find(|&i| text.is_char_boundary(i))
-        .unwrap_or(0)
+    (0..=at.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -577,16 +553,7 @@ mod tests {
         }
     }
 
-    const WORDS: Words = Words(&[
-        "help",
-        "heap",
-        "echo",
-        "memmap",
-        "maps",
-        "größe",
-        "größer",
-        "bad\nname",
-    ]);
+    const WORDS: Words = Words(&["help", "heap", "echo", "memmap", "maps", "größe", "größer", "bad\nname"]);
 
     /// A terminal of endless width that knows backspace, CR, LF, `ESC [H`, `ESC [2J` and text.
     #[derive(Default)]
@@ -613,12 +580,7 @@ mod tests {
                     continue;
                 }
                 match c {
-                    BS => {
-                        self.column = self
-                            .column
-                            .checked_sub(1)
-                            .expect("backspace at the left edge")
-                    }
+                    BS => self.column = self.column.checked_sub(1).expect("backspace at the left edge"),
                     BEL => self.bells += 1,
                     '\r' => self.column = 0,
                     '\n' => self.row += 1,
@@ -640,9 +602,7 @@ mod tests {
 
     impl Screen {
         fn text(&self, row: usize) -> String {
-            self.rows
-                .get(row)
-                .map_or(String::new(), |row| row.iter().collect())
+            self.rows.get(row).map_or(String::new(), |row| row.iter().collect())
         }
 
         fn check(&self, editor: &Editor) {
@@ -662,11 +622,8 @@ mod tests {
 
     impl Rig {
         fn new() -> Self {
-            let mut rig = Self {
-                editor: Editor::new(PROMPT),
-                screen: Screen::default(),
-                entered: Vec::new(),
-            };
+            let mut rig =
+                Self { editor: Editor::new(PROMPT), screen: Screen::default(), entered: Vec::new() };
             rig.editor.start(&mut rig.screen);
             rig
         }
@@ -719,23 +676,14 @@ mod tests {
     #[test]
     fn edits_a_line() {
         let mut rig = Rig::new();
-        rig.keys("echo wrld\x1b[D\x1b[D\x1b[Do")
-            .shows("echo world", 7);
+        rig.keys("echo wrld\x1b[D\x1b[D\x1b[Do").shows("echo world", 7);
         rig.keys("\x01\x04\x04").shows("ho world", 0);
         rig.keys("\x05!\x08\x7f").shows("ho worl", 7);
-        rig.keys("\x17\x17")
-            .shows("", 0)
-            .keys("\x19")
-            .shows("ho ", 3);
-        rig.keys("\x02\x02\x0b\x05x")
-            .shows("hx", 2)
-            .keys("\x15")
-            .shows("", 0);
-        rig.keys("one two-three\x1bb\x1bb\x1b[1;5D")
-            .shows("one two-three", 0);
+        rig.keys("\x17\x17").shows("", 0).keys("\x19").shows("ho ", 3);
+        rig.keys("\x02\x02\x0b\x05x").shows("hx", 2).keys("\x15").shows("", 0);
+        rig.keys("one two-three\x1bb\x1bb\x1b[1;5D").shows("one two-three", 0);
         rig.keys("\x1bf\x1b[1;5C\x1b[3~").shows("one twothree", 7);
-        rig.keys("\x1b[H\x1b[F\x1b[1~\x1b[4~\x1b[7~\x1b[8~\x1bOH\x1bOF")
-            .shows("one twothree", 12);
+        rig.keys("\x1b[H\x1b[F\x1b[1~\x1b[4~\x1b[7~\x1b[8~\x1bOH\x1bOF").shows("one twothree", 12);
         rig.keys("\x0c").shows("one twothree", 12);
         assert_eq!(rig.screen.row, 0);
         rig.keys("\x1b[\r");
@@ -755,19 +703,10 @@ mod tests {
     fn characters_are_the_unit() {
         let mut rig = Rig::new();
         rig.keys("aé→😀z").shows("aé→😀z", 11);
-        rig.keys("\x02\x7f\x1b[D\x04")
-            .shows("aéz", 3)
-            .keys("\x02ß")
-            .shows("aßéz", 3);
+        rig.keys("\x02\x7f\x1b[D\x04").shows("aéz", 3).keys("\x02ß").shows("aßéz", 3);
         // Cut short, overlong, a surrogate, beyond Unicode, stray: nothing of it stays.
-        for bytes in [
-            &b"\xc3x"[..],
-            b"\xc0\x80",
-            b"\xed\xa0\x80",
-            b"\xf4\x90\x80\x80",
-            b"\xa9",
-            b"\xc2\x85",
-        ] {
+        for bytes in [&b"\xc3x"[..], b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xa9", b"\xc2\x85"]
+        {
             bytes.iter().for_each(|&byte| {
                 rig.feed(byte);
             });
@@ -798,9 +737,7 @@ mod tests {
         assert_eq!(rig.screen.bells, 0);
         rig.keys("yé\x01z");
         assert_eq!(rig.screen.bells, 3);
-        rig.shows(&"x".repeat(CAPACITY), 0)
-            .keys("\x04é")
-            .keys("\x04é");
+        rig.shows(&"x".repeat(CAPACITY), 0).keys("\x04é").keys("\x04é");
         assert_eq!(rig.editor.line().len(), CAPACITY);
         rig.keys("\r");
         assert_eq!(rig.entered[0].len(), CAPACITY);
@@ -810,76 +747,42 @@ mod tests {
     fn history_keeps_the_draft() {
         let mut rig = Rig::new();
         rig.keys("one\rtwo\rtwo\r  \r\rdraft\x1b[A").shows("two", 3);
-        rig.keys("\x10")
-            .shows("one", 3)
-            .keys("\x10")
-            .shows("one", 3);
-        rig.keys("\x0e")
-            .shows("two", 3)
-            .keys("\x1bOB")
-            .shows("draft", 5);
+        rig.keys("\x10").shows("one", 3).keys("\x10").shows("one", 3);
+        rig.keys("\x0e").shows("two", 3).keys("\x1bOB").shows("draft", 5);
         rig.keys("\x1b[B").shows("draft", 5).keys("\x15");
         for n in 0..HISTORY + 5 {
             rig.keys(&std::format!("line {n}\r"));
         }
         let history: Vec<&str> = rig.editor.history().collect();
-        assert_eq!(
-            (history.len(), history[0], history[31]),
-            (HISTORY, "line 5", "line 36")
-        );
-        rig.keys(&"\x10".repeat(HISTORY))
-            .shows("line 5", 6)
-            .keys("\x10")
-            .shows("line 5", 6);
+        assert_eq!((history.len(), history[0], history[31]), (HISTORY, "line 5", "line 36"));
+        rig.keys(&"\x10".repeat(HISTORY)).shows("line 5", 6).keys("\x10").shows("line 5", 6);
     }
 
     #[test]
     fn tab_completes() {
         let mut rig = Rig::new();
-        rig.keys("ec\t")
-            .shows("echo ", 5)
-            .keys("m\t")
-            .shows("echo m", 6);
+        rig.keys("ec\t").shows("echo ", 5).keys("m\t").shows("echo m", 6);
         assert_eq!(rig.screen.bells, 1);
         rig.keys("\t").shows("echo m", 6);
         assert_eq!(rig.screen.text(1), "memmap  maps");
         assert_eq!(rig.screen.row, 2);
-        rig.keys("e\t")
-            .shows("echo memmap ", 12)
-            .keys("\x15gr\t")
-            .shows("größe", 7);
-        rig.keys("\x15h x\x01\x06\t")
-            .shows("he x", 2)
-            .keys("l\t")
-            .shows("help x", 5);
+        rig.keys("e\t").shows("echo memmap ", 12).keys("\x15gr\t").shows("größe", 7);
+        rig.keys("\x15h x\x01\x06\t").shows("he x", 2).keys("l\t").shows("help x", 5);
         rig.keys("\x15\x0bnone\tba\t");
         assert_eq!(rig.screen.bells, 3);
         rig.shows("noneba", 6);
         // Room for the word, none for the blank after it; then not for the word either.
-        rig.keys("\x15")
-            .keys(&"x".repeat(CAPACITY - 5))
-            .keys(" ec\t");
+        rig.keys("\x15").keys(&"x".repeat(CAPACITY - 5)).keys(" ec\t");
         assert_eq!(rig.editor.line().len(), CAPACITY);
         let bells = rig.screen.bells;
         rig.keys("\x7f\x7f\x7f\x7f ec\t");
-        assert_eq!(
-            (rig.editor.line().len(), rig.screen.bells),
-            (CAPACITY - 1, bells + 1)
-        );
+        assert_eq!((rig.editor.line().len(), rig.screen.bells), (CAPACITY - 1, bells + 1));
     }
 
     #[test]
     fn lists_in_columns() {
-        const MANY: Words = Words(&[
-            "aa0000000000000000000000",
-            "aa1",
-            "aa2",
-            "aa3",
-            "aa4",
-            "aa5",
-            "aa6",
-            "aa7",
-        ]);
+        const MANY: Words =
+            Words(&["aa0000000000000000000000", "aa1", "aa2", "aa3", "aa4", "aa5", "aa6", "aa7"]);
         let (mut editor, mut screen) = (Editor::new(PROMPT), Screen::default());
         editor.start(&mut screen);
         for byte in *b"aa!\x02\t\t" {
@@ -888,10 +791,7 @@ mod tests {
         screen.check(&editor);
         assert_eq!((editor.line(), editor.cursor(), screen.row), ("aa!", 2, 4));
         assert!(screen.rows.iter().all(|row| row.len() <= LIST_COLUMNS));
-        assert_eq!(
-            screen.text(2),
-            std::format!("{:26}{:26}{:24}", "aa3", "aa4", "aa5").trim_end()
-        );
+        assert_eq!(screen.text(2), std::format!("{:26}{:26}{:24}", "aa3", "aa4", "aa5").trim_end());
     }
 
     /// Any bytes at all: the screen agrees after each (`Rig::feed` checks it), nothing panics.
@@ -926,8 +826,7 @@ mod tests {
         fn insert(&mut self, text: &[char]) {
             let bytes: usize = self.line.iter().chain(text).map(|c| c.len_utf8()).sum();
             if bytes <= CAPACITY {
-                self.line
-                    .splice(self.cursor..self.cursor, text.iter().copied());
+                self.line.splice(self.cursor..self.cursor, text.iter().copied());
                 self.cursor += text.len();
             }
         }
@@ -945,11 +844,7 @@ mod tests {
             }
             self.age = age;
             let count = self.history.len();
-            self.line = if age == 0 {
-                self.draft.clone()
-            } else {
-                self.history[count - age].clone()
-            };
+            self.line = if age == 0 { self.draft.clone() } else { self.history[count - age].clone() };
             self.cursor = self.line.len();
         }
 
@@ -1055,24 +950,14 @@ mod tests {
         let (mut rig, mut model) = (Rig::new(), Model::default());
         let mut longest = 0;
         for _ in 0..120_000 {
-            let key = if random.below(2) == 0 {
-                random.pick(KEYS)
-            } else {
-                random.pick(&KEYS[17..])
-            };
+            let key = if random.below(2) == 0 { random.pick(KEYS) } else { random.pick(&KEYS[17..]) };
             model.key(key);
             rig.keys(key);
             let line: String = model.line.iter().collect();
-            let cursor = model.line[..model.cursor]
-                .iter()
-                .map(|c| c.len_utf8())
-                .sum();
+            let cursor = model.line[..model.cursor].iter().map(|c| c.len_utf8()).sum();
             rig.shows(&line, cursor);
             longest = longest.max(line.len());
         }
-        assert!(
-            longest > CAPACITY - 4,
-            "the full line was never reached: {longest}"
-        );
+        assert!(longest > CAPACITY - 4, "the full line was never reached: {longest}");
     }
 }

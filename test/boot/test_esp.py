@@ -32,15 +32,16 @@ def build_reproducible(t):
     check(again.read_bytes() == RELEASE.image.read_bytes(), "build/esp.img is not what its files give")
 
 
-@test("mtools", offset=["", "@@1M"])
-def mtools(t, offset):
+@test("mtools", view=["whole-disk", "partition"])
+def mtools(t, view):
     """A command line put there with mcopy, through the whole-disk view and through the partition, is the one that boots."""
     if not shutil.which("mcopy"):
         raise Skip("mtools is not installed")
+    offset = {"whole-disk": "", "partition": "@@1M"}[view]
     disk, line = t.directory / "copy.img", t.directory / "cmdline.txt"
     shutil.copyfile(RELEASE.image, disk)
-    line.write_text(f"console=ttyS0 put-there-by=mcopy{offset}\n")
+    line.write_text(f"console=ttyS0 put-there-by=mcopy-{view}\n")
     subprocess.run(["mcopy", "-o", "-i", f"{disk}{offset}", line, "::/cmdline.txt"], check=True, capture_output=True)
     guest = t.boot(disk=disk)
     shown = guest.command("bootinfo")
-    check(f"put-there-by=mcopy{offset}" in shown, f"bootinfo does not show the command line:\n{shown}")
+    check(f"put-there-by=mcopy-{view}" in shown, f"bootinfo does not show the command line:\n{shown}")

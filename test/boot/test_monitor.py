@@ -37,7 +37,8 @@ def line_editing(t):
     gives(f"echo fresh{UP}{UP}{DOWN}{DOWN}", "fresh")
     # Tab: a unique name is completed, several are listed and the line stays.
     gives("ec\ttabbed", "tabbed")
-    listed = guest.command("bo\t\x08\x08echo x")
+    listed = guest.command(f"m\t\t{control('U')}echo x")
+    check("maps" in listed and "memmap" in listed, f"Tab after m lists {listed!r}")
     check(listed.endswith("x"), f"after Tab the line is lost: {listed!r}")
     guest.send("e\t\t")
     guest.expect("echo")
@@ -102,8 +103,8 @@ def examine(t):
             at = seg["p_offset"] + start - seg["p_vaddr"]
             code = bytes(elf)[at:at + 16]
     for where in (f"{start:#x}", "start_high"):
-        dump = guest.command(f"x/16 {where}")
-        check(code.hex(" ") in re.sub(r"\s+", " ", dump), f"x/16 {where} shows {dump!r}, the file has {code.hex(' ')}")
+        dump = guest.command(f"x/16b {where}")
+        check(code.hex(" ") in re.sub(r"\s+", " ", dump), f"x/16b {where} shows {dump!r}, the file has {code.hex(' ')}")
     for bad in ("0", "0xdead000000000000", "0x7fffffffffff", "0xffff800000000000", "0xffffb00000000000", "0xffffffffffffffff",
                 "0xfffffffffffffff0", "boot_stack_guard"):
         for count in (1, 4, 64):
@@ -120,12 +121,12 @@ def windows(t):
     show = guest.command
 
     maps = show("maps").splitlines()
-    # Flags stand in one word such as rwx, r-x or RW-: never w and x in one.
-    flags = [re.search(r"\b([rR-][wW-][xX-])\b|(?<=\s)([rR-][wW-][xX-])", line) for line in maps]
-    flags = [(match[1] or match[2]).lower() for match in flags if match]
+    # Flags stand in one word, RWXU, with a dash for each that is off.
+    flags = [match[1] for line in maps if (match := re.search(r"\s([R-][W-][X-][U-])\s", line))]
     check(len(flags) >= 5, "maps shows fewer than five mappings with flags:\n" + "\n".join(maps))
-    check(not [flag for flag in flags if "w" in flag and "x" in flag], "a mapping is both writable and executable:\n" + "\n".join(maps))
-    check(any("x" in flag for flag in flags) and any("w" in flag for flag in flags), f"odd flags: {flags}")
+    check(not [flag for flag in flags if "W" in flag and "X" in flag], "a mapping is both writable and executable:\n" + "\n".join(maps))
+    check(not [flag for flag in flags if "U" in flag], "a mapping is the user's:\n" + "\n".join(maps))
+    check("R-X-" in flags and "R---" in flags and "RW--" in flags, f"odd flags: {flags}")
 
     idt = show("idt")
     for vector, handler in ((8, "double"), (14, "page fault|#PF"), (2, "NMI|non-maskable")):
@@ -134,7 +135,7 @@ def windows(t):
     check(re.search("TSS", gdt) and re.search("code", gdt, re.IGNORECASE), f"gdt shows:\n{gdt}")
 
     regs = show("regs")
-    for name in ("rip", "rsp", "cr3", "cr4", "rflags"):
+    for name in ("cr0", "cr3", "cr4", "efer", "rflags", "rsp", "gdtr", "idtr"):
         check(re.search(rf"\b{name}\b", regs, re.IGNORECASE), f"regs lacks {name}:\n{regs}")
     cpu = show("cpu")
     for word in ("NX", "WP", "SMEP", "SMAP", "UMIP"):
@@ -148,7 +149,7 @@ def windows(t):
     check(edges == sorted(edges) and all(one[1] <= two[0] + 1 for one, two in zip(edges, edges[1:])), f"regions out of order:\n{memmap}")
 
     info = show("bootinfo")
-    for word in ("rsdp", "framebuffer", "kernel"):
+    for word in ("acpi root pointer", "framebuffer", "kernel", "command line"):
         check(word in info.lower(), f"bootinfo lacks {word}:\n{info}")
 
     main = elf.symbol("kernel_main")

@@ -54,7 +54,8 @@ def video(t):
     check((picture.width, picture.height) == (800, 600), f"the screen has {picture.width}x{picture.height}")
 
 
-@test("video-unknown", value=["801x13", "wide"])
+@test("video-unknown", value=["801x13"])
+@test("video-unknown", level="matrix", value=["wide"])
 def video_unknown(t, value):
     """A mode that is not there: a warning that names it, and the firmware's own mode."""
     guest = t.boot(cmdline=f"video={value}")
@@ -76,7 +77,7 @@ def initrd(t):
     start = int(re.search(r"0x[0-9a-f]+", line)[0], 16)
     direct = start if start >> 47 else 0xFFFF_8000_0000_0000 + start
     for address, word in ((direct, b"SISFIRST"), (direct + len(body) - 8, b"SISLAST!")):
-        dump = guest.command(f"x/8 {address:#x}")
+        dump = guest.command(f"x/8b {address:#x}")
         found = re.search(r"((?:[0-9a-f]{2} ){7}[0-9a-f]{2})", dump)
         check(found and bytes.fromhex(found[1]) == word, f"at {address:#x}: {dump!r}, not {word.hex(' ')}")
     check("initrd" in guest.boot_text, "nobody says that the initrd is not used yet")
@@ -104,7 +105,8 @@ def unknown(t):
     check("console=hvc7" in guest.boot_text, "the unknown console is not named")
 
 
-@test("selftest-option", value=["selftest", "selftest=wx", "selftest=nosuch"])
+@test("selftest-option", value=["selftest", "selftest=nosuch"])
+@test("selftest-option", level="matrix", value=["selftest=wx", "selftest=wx,idt"])
 def selftest_option(t, value):
     """Ends QEMU with success (33) or failure (35), after a line for each test."""
     guest = t.start(cmdline=value)

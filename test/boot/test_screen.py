@@ -1,6 +1,7 @@
 """The framebuffer console, seen through QMP's screendump and read off the picture."""
 
 import string
+import threading
 import time
 
 from lib.guest import SLOW, Failure, plain
@@ -73,12 +74,23 @@ def serial_only(t):
     check(guest.screendump().pixels == before, "the screen changed")
 
 
+_font, _font_lock = {}, threading.Lock()
+
+
+def font(t):
+    """The console's glyphs, learnt from a machine with a serial line; the first test that asks boots it."""
+    with _font_lock:
+        if not _font:
+            teacher = t.boot(cmdline="video=1024x768")
+            _font.update(learn(teacher))
+            teacher.kill()
+    return _font
+
+
 @test("console-screen-only")
 def screen_only(t):
     """console=tty0: everything is on the screen and nothing more on the serial line."""
-    teacher = t.boot(cmdline="video=1024x768")
-    glyphs = learn(teacher)
-    teacher.kill()
+    glyphs = font(t)
     guest = t.start(cmdline="console=tty0 video=1024x768")
     rows = wait_for_row(guest, glyphs, "sis>")
     check(any("] boot: " in row for row in rows), "the boot line is not on the screen")
@@ -88,9 +100,7 @@ def screen_only(t):
 @test("no-uart", machine=["q35", "pc"])
 def no_uart(t, machine):
     """A machine without a serial port boots, says so, and shows its prompt on the screen."""
-    teacher = t.boot(cmdline="video=1024x768")
-    glyphs = learn(teacher)
-    teacher.kill()
+    glyphs = font(t)
     guest = t.start(cmdline="video=1024x768", serial=["none"], machine=machine)
     rows = wait_for_row(guest, glyphs, "sis>")
     check(any("ttyS0: no UART there" in row for row in rows), "the absent UART is not reported:\n" + "\n".join(rows))

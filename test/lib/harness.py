@@ -55,7 +55,7 @@ def test(name, *, allow=None, level="test", alone=False, **factors):
     """Registers a test. `allow` drops combinations; `level="matrix"` keeps it out of `make test`."""
 
     def register(function):
-        REGISTERED.append(Declared(name, function, factors, allow, level, alone))
+        REGISTERED.append(Declared(name, function, factors, allow, level, alone))  # decorators may be stacked
         return function
 
     return register

@@ -9,6 +9,7 @@
 
 use bitflags::bitflags;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
+use core::fmt;
 
 bitflags! {
     /// CPUID feature bits that matter here, under numbers of our own.
@@ -152,8 +153,21 @@ impl Features {
     }
 
     /// Usual names of the features in the set, in the table's order.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
+    pub fn names(self) -> impl Iterator<Item = &'static str> + Clone {
         TABLE.iter().filter(move |row| self.contains(row.0)).map(|row| row.1)
+    }
+}
+
+/// Names with a blank between them, as they print.
+pub struct Words<I>(pub I);
+
+impl<I: Iterator<Item = &'static str> + Clone> fmt::Display for Words<I> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, word) in self.0.clone().enumerate() {
+            let separator = if index == 0 { "" } else { " " };
+            write!(f, "{separator}{word}")?;
+        }
+        Ok(())
     }
 }
 
@@ -203,8 +217,8 @@ pub fn brand() -> CpuidText<48> {
     #[allow(unused_unsafe)]
     // SAFETY: as in `cpuid`.
     let top = unsafe { __cpuid(0x8000_0000) }.eax;
-    let leaves = if top >= 0x8000_0004 { 0x8000_0002..=0x8000_0004 } else { 1..=0 };
-    CpuidText::new(leaves.flat_map(|leaf| {
+    let leaves = 0x8000_0002..=0x8000_0004;
+    CpuidText::new(leaves.filter(|&leaf| leaf <= top).flat_map(|leaf| {
         let r = cpuid(leaf, 0);
         [r.eax, r.ebx, r.ecx, r.edx]
     }))
@@ -294,7 +308,7 @@ mod live {
     }
 
     /// Names of the protections and state components that are on, as the registers have them.
-    pub fn enabled() -> impl Iterator<Item = &'static str> {
+    pub fn enabled() -> impl Iterator<Item = &'static str> + Clone {
         let cr0 = Cr0::read();
         let cr4 = Cr4::read();
         // SAFETY: EFER exists on every CPU with long mode, and PAT is required.

@@ -44,6 +44,9 @@ pub struct TrapFrame {
 pub const ERROR_CODE_VECTORS: u64 =
     1 << 8 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 17 | 1 << 21 | 1 << 29 | 1 << 30;
 
+/// Bytes from one trap stub to the next in asm/interrupts.S; the largest takes 2 + 5 + 5.
+pub const TRAP_STUB_SIZE: u64 = 16;
+
 macro_rules! offset {
     ($name:literal, $field:ident) => {
         ($name, core::mem::offset_of!(TrapFrame, $field) as u64)
@@ -76,4 +79,5 @@ pub const ASM: &[(&str, u64)] = &[
     offset!("FRAME_SS", ss),
     ("FRAME_SIZE", size_of::<TrapFrame>() as u64),
     ("ERROR_CODE_VECTORS", ERROR_CODE_VECTORS),
+    ("TRAP_STUB_SIZE", TRAP_STUB_SIZE),
 ];

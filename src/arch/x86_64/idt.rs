@@ -49,7 +49,14 @@ impl fmt::Display for Gate {
             _ => "reserved type",
         };
         let present = if self.present() { "" } else { ", not present" };
-        write!(f, "{kind} {:#06x}:{:#018x}, DPL {}, IST {}{present}", self.selector(), self.offset(), self.dpl(), self.ist())
+        write!(
+            f,
+            "{kind} {:#06x}:{:#018x}, DPL {}, IST {}{present}",
+            self.selector(),
+            self.offset(),
+            self.dpl(),
+            self.ist()
+        )
     }
 }
 
@@ -80,7 +87,8 @@ mod live {
     /// The gate of a vector.
     pub fn gate(vector: u8) -> Gate {
         // SAFETY: the table is static and as large as `vector` can reach.
-        let [low, high] = unsafe { core::ptr::read_volatile((&raw const idt).cast::<[u64; 2]>().add(vector.into())) };
+        let [low, high] =
+            unsafe { core::ptr::read_volatile((&raw const idt).cast::<[u64; 2]>().add(vector.into())) };
         Gate { low, high }
     }
 }
@@ -99,7 +107,7 @@ mod tests {
         let low = (handler & 0xFFFF) | 8 << 16 | 2 << 32 | 0x8E << 40 | (handler >> 16 & 0xFFFF) << 48;
         let gate = Gate { low, high: handler >> 32 };
         assert_eq!(format!("{gate}"), "interrupt gate 0x0008:0xffffffff80123456, DPL 0, IST 2");
-        assert_eq!(format!("{}", Gate { low: 0, high: 0 }).contains("not present"), true);
+        assert!(format!("{}", Gate { low: 0, high: 0 }).contains("not present"));
     }
 
     #[test]

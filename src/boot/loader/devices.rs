@@ -27,7 +27,8 @@ pub struct Devices {
 
 /// Looks for all three, with `video` as the wanted size of the screen.
 pub fn collect(firmware: &Firmware, video: Option<(u32, u32)>) -> Devices {
-    let devices = Devices { rsdp: rsdp(firmware), framebuffer: framebuffer(firmware, video), serial: serial(firmware) };
+    let devices =
+        Devices { rsdp: rsdp(firmware), framebuffer: framebuffer(firmware, video), serial: serial(firmware) };
     if devices.rsdp == 0 {
         say!("warning: ACPI: the firmware has no root pointer");
     }
@@ -41,7 +42,8 @@ pub fn collect(firmware: &Firmware, video: Option<(u32, u32)>) -> Devices {
 /// The newest root pointer there is.
 fn rsdp(firmware: &Firmware) -> u64 {
     let tables = firmware.configuration_tables();
-    let find = |guid| tables.iter().find(|table| table.vendor_guid == guid).map(|table| table.vendor_table as u64);
+    let find =
+        |guid| tables.iter().find(|table| table.vendor_guid == guid).map(|table| table.vendor_table as u64);
     find(ACPI_20).or_else(|| find(ACPI_10)).unwrap_or(0)
 }
 
@@ -72,14 +74,18 @@ fn set_mode(graphics: *mut GraphicsOutputProtocol, (width, height): (u32, u32)) 
         for number in 0..count {
             let (mut len, mut info) = (0, core::ptr::null());
             let status = call(|| ((*graphics).query_mode)(graphics, number, &mut len, &mut info));
-            if status != Status::SUCCESS || info.is_null() || len < size_of::<GraphicsOutputModeInformation>() {
+            if status != Status::SUCCESS || info.is_null() || len < size_of::<GraphicsOutputModeInformation>()
+            {
                 continue;
             }
             let info: &GraphicsOutputModeInformation = &*info;
-            if (info.horizontal_resolution, info.vertical_resolution) != (width, height) || masks(info).is_none() {
+            if (info.horizontal_resolution, info.vertical_resolution) != (width, height)
+                || masks(info).is_none()
+            {
                 continue;
             }
-            if (*mode).mode == number || call(|| ((*graphics).set_mode)(graphics, number)) == Status::SUCCESS {
+            if (*mode).mode == number || call(|| ((*graphics).set_mode)(graphics, number)) == Status::SUCCESS
+            {
                 return;
             }
         }

@@ -48,10 +48,17 @@ impl Volume {
     pub fn open(firmware: &Firmware) -> Result<Self, Failure> {
         let device = firmware.loaded_image()?.device_handle;
         if device.is_null() {
-            return Err(Failure::new("our own volume", Reason::Text("the firmware does not say where this program is from")));
+            return Err(Failure::new(
+                "our own volume",
+                Reason::Text("the firmware does not say where this program is from"),
+            ));
         }
-        let fail = |status| Failure::firmware("our own volume", "no file system on the device this program is from", status);
-        let fs = firmware.protocol::<SimpleFileSystemProtocol>(device, &SimpleFileSystemProtocol::GUID).map_err(fail)?;
+        let fail = |status| {
+            Failure::firmware("our own volume", "no file system on the device this program is from", status)
+        };
+        let fs = firmware
+            .protocol::<SimpleFileSystemProtocol>(device, &SimpleFileSystemProtocol::GUID)
+            .map_err(fail)?;
         let mut root = ptr::null_mut();
         // SAFETY: the protocol is valid, the out pointer ours.
         let status = call(|| unsafe { (fs.as_ref().open_volume)(fs.as_ptr(), &mut root) });
@@ -89,19 +96,25 @@ impl Volume {
     fn open_file(&self, name: &str) -> Result<Open, Failure> {
         let mut path = [0u16; PATH_MAX];
         let backslash = (!name.starts_with(['\\', '/'])).then_some(u16::from(b'\\'));
-        let units = name.encode_utf16().map(|unit| if unit == u16::from(b'/') { u16::from(b'\\') } else { unit });
-        let mut len = 0;
-        for unit in backslash.into_iter().chain(units) {
-            if len == PATH_MAX - 1 {
+        let units =
+            name.encode_utf16().map(|unit| if unit == u16::from(b'/') { u16::from(b'\\') } else { unit });
+        for (at, unit) in backslash.into_iter().chain(units).enumerate() {
+            // The last one stays the terminating zero.
+            if at == PATH_MAX - 1 {
                 return Err(Failure::new(name, Reason::Text("the name is too long")));
             }
-            path[len] = unit;
-            len += 1;
+            path[at] = unit;
         }
         let mut file = ptr::null_mut();
         // SAFETY: the volume is open, the path ends in a zero, the out pointer is ours.
         let status = call(|| unsafe {
-            (self.root.as_ref().open)(self.root.as_ptr(), &mut file, path.as_ptr(), FileMode::READ, FileAttribute::empty())
+            (self.root.as_ref().open)(
+                self.root.as_ptr(),
+                &mut file,
+                path.as_ptr(),
+                FileMode::READ,
+                FileAttribute::empty(),
+            )
         });
         match NonNull::new(file) {
             Some(file) if status == Status::SUCCESS => Ok(Open(file)),

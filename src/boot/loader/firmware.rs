@@ -78,7 +78,10 @@ impl Firmware {
         }
         // SAFETY: the firmware keeps that many entries there.
         unsafe {
-            core::slice::from_raw_parts(system.configuration_table, system.number_of_configuration_table_entries)
+            core::slice::from_raw_parts(
+                system.configuration_table,
+                system.number_of_configuration_table_entries,
+            )
         }
     }
 
@@ -150,7 +153,9 @@ impl Firmware {
         match self.loaded_image() {
             Ok(image) if !image.load_options.is_null() => {
                 // SAFETY: the firmware keeps that many bytes there while this image runs.
-                unsafe { core::slice::from_raw_parts(image.load_options.cast(), image.load_options_size as usize) }
+                unsafe {
+                    core::slice::from_raw_parts(image.load_options.cast(), image.load_options_size as usize)
+                }
             }
             _ => &[],
         }
@@ -163,7 +168,12 @@ impl Firmware {
     }
 
     /// The same, ending at or below `last`.
-    pub fn allocate_below(&self, last: u64, kind: MemoryType, bytes: u64) -> Result<&'static mut [u8], Status> {
+    pub fn allocate_below(
+        &self,
+        last: u64,
+        kind: MemoryType,
+        bytes: u64,
+    ) -> Result<&'static mut [u8], Status> {
         self.allocate_pages(AllocateType::MaxAddress, kind, bytes, last)
     }
 
@@ -196,7 +206,8 @@ impl Firmware {
         // null where there is none. A key that was typed before is not an answer: the queue is read empty.
         unsafe {
             while !input.is_null() && ((*input).read_key_stroke)(input, &mut key) == Status::SUCCESS {}
-            let status = (boot.create_event)(EventType::TIMER, Tpl::APPLICATION, None, ptr::null_mut(), &mut timer);
+            let status =
+                (boot.create_event)(EventType::TIMER, Tpl::APPLICATION, None, ptr::null_mut(), &mut timer);
             if status != Status::SUCCESS {
                 let _ = (boot.stall)(seconds as usize * 1_000_000);
                 return;

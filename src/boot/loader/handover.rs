@@ -99,7 +99,12 @@ impl MemoryMap {
         self.buffer[..self.len].chunks_exact(self.descriptor_size).map(|bytes| {
             // SAFETY: the chunk is at least as long as a descriptor, whose fields are all integers.
             let d = unsafe { bytes.as_ptr().cast::<MemoryDescriptor>().read_unaligned() };
-            Descriptor { efi_type: d.ty.0, phys_start: d.phys_start, pages: d.page_count, attributes: d.att.bits() }
+            Descriptor {
+                efi_type: d.ty.0,
+                phys_start: d.phys_start,
+                pages: d.page_count,
+                attributes: d.att.bits(),
+            }
         })
     }
 
@@ -183,7 +188,12 @@ pub fn prepare(firmware: &Firmware, loaded: &Loaded<'_>) -> Result<Prepared, Fai
         trampoline: trampoline.start,
         framebuffer: fb,
         serial: loaded.devices.serial,
-        times: BootTimes { loader_start: loaded.start, exit_boot_services: 0, in_firmware: 0, tsc_hz: loaded.tsc_hz },
+        times: BootTimes {
+            loader_start: loaded.start,
+            exit_boot_services: 0,
+            in_firmware: 0,
+            tsc_hz: loaded.tsc_hz,
+        },
     };
     let initrd = OwnRange {
         start: initrd_start,
@@ -249,7 +259,8 @@ fn allocate_boot_info(
     // holds integers; the regions are written before they are read, and not before `fill_empty`.
     let (info, regions) = unsafe {
         let info = &mut *head.as_mut_ptr().cast::<BootInfo>();
-        let empty = MemoryRegion { start: 0, pages: 0, kind: MemoryKind::Reserved, reserved: 0, attributes: 0 };
+        let empty =
+            MemoryRegion { start: 0, pages: 0, kind: MemoryKind::Reserved, reserved: 0, attributes: 0 };
         let first = tail.as_mut_ptr().cast::<MemoryRegion>();
         for index in 0..count {
             first.add(index).write(empty);

@@ -13,6 +13,10 @@
 //!
 //! Source: UEFI specification 2.10 §4 (system table), §7 (boot services), §13 (files).
 
+// Errors carry a file's name and are made once, on the way out: nobody copies them in a loop, and there is no heap
+// to put them on.
+#![allow(clippy::result_large_err)]
+
 #[macro_use]
 mod console;
 mod devices;
@@ -62,7 +66,11 @@ fn run(firmware: &Firmware, start: u64) -> Result<core::convert::Infallible, Fai
     let file = volume.read(firmware, "\\kernel.elf")?;
     let image = Image::parse(file.bytes(), Window::KERNEL)
         .map_err(|error| Failure::new("\\kernel.elf", Reason::Elf(error)))?;
-    say!("\\kernel.elf: {} KiB, {} KiB in memory", file.bytes().len().div_ceil(1024), image.len_bytes() >> 10);
+    say!(
+        "\\kernel.elf: {} KiB, {} KiB in memory",
+        file.bytes().len().div_ceil(1024),
+        image.len_bytes() >> 10
+    );
     let initrd = match options.initrd() {
         Some(name) => {
             let file = volume.read(firmware, name)?;
@@ -88,7 +96,10 @@ fn check_cpu() -> Result<Features, Failure> {
         return Err(Failure::new("CPU", Reason::MissingFeatures(features.missing())));
     }
     if Cr4::read().contains(Cr4::LA57) {
-        return Err(Failure::new("CPU", Reason::Text("the firmware runs with five-level paging, which this kernel does not support")));
+        return Err(Failure::new(
+            "CPU",
+            Reason::Text("the firmware runs with five-level paging, which this kernel does not support"),
+        ));
     }
     Ok(features)
 }

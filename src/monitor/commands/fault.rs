@@ -119,7 +119,11 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     unsafe { (Cr0::read() - Cr0::TS).write() };
     gdt::restore_user_data();
     fpu::reset();
-    let _ = writeln!(call.out, "{word}: {}", if trapped { "recovered" } else { "came back without an exception" });
+    let _ = writeln!(
+        call.out,
+        "{word}: {}",
+        if trapped { "recovered" } else { "came back without an exception" }
+    );
     Ok(())
 }
 

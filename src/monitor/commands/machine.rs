@@ -2,21 +2,26 @@
 
 use super::{Call, Result};
 use crate::arch::x86_64::cr::{self, Cr0, Cr4, Xcr0};
-use crate::arch::x86_64::msr::numbers;
-use crate::arch::x86_64::{cpu, exceptions, gdt as segments, idt as gates, probe, segment};
+use crate::arch::x86_64::{cpu, exceptions, gdt as segments, idt as gates, msr, segment};
 use crate::boot::info::Framebuffer;
-use crate::kernel::{image::Named, start};
+use crate::kernel::{boot_info, image::Named, traps};
 use crate::monitor::parse::{self, Problem};
 
 pub fn bootinfo<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
-    let info = start::boot_info();
+    let info = boot_info::get();
     let out = &mut *call.out;
     let _ = writeln!(out, "  version           {}, {} bytes", info.version, info.size);
-    let _ = writeln!(out, "  kernel            {:#x}, {} KiB, linked at {:#x}", info.kernel_phys, info.kernel_len >> 10, info.kernel_virt);
+    let _ = writeln!(
+        out,
+        "  kernel            {:#x}, {} KiB, linked at {:#x}",
+        info.kernel_phys,
+        info.kernel_len >> 10,
+        info.kernel_virt
+    );
     let _ = writeln!(out, "  page tables       {:#x}", info.page_table_root);
     let _ = writeln!(out, "  memory map        {} regions at {:#x}", info.regions.len, info.regions.addr);
-    let _ = writeln!(out, "  command line      {:?}", start::command_line().as_str());
+    let _ = writeln!(out, "  command line      {:?}", boot_info::command_line().as_str());
     let _ = writeln!(out, "  initrd            {:#x}, {} bytes", info.initrd.addr, info.initrd.len);
     let _ = writeln!(out, "  ACPI root pointer {:#x}", info.rsdp);
     let _ = writeln!(out, "  EFI system table  {:#x}", info.efi_system_table);
@@ -31,8 +36,13 @@ pub fn bootinfo<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     };
     let _ = writeln!(out, "  firmware's serial port {:#x}, {} baud", info.serial.port, info.serial.baud);
     let t = info.times;
-    let _ = writeln!(out, "  loader started    {} ticks after reset, {} ticks to ExitBootServices, {} of them in firmware",
-        t.loader_start, t.exit_boot_services.saturating_sub(t.loader_start), t.in_firmware);
+    let _ = writeln!(
+        out,
+        "  loader started    {} ticks after reset, {} ticks to ExitBootServices, {} of them in firmware",
+        t.loader_start,
+        t.exit_boot_services.saturating_sub(t.loader_start),
+        t.in_firmware
+    );
     let _ = writeln!(out, "  time-stamp clock  {} Hz, estimated", t.tsc_hz);
     Ok(())
 }
@@ -42,12 +52,16 @@ pub fn cpu<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let (family, model, stepping) = cpu::signature();
     let out = &mut *call.out;
     let _ = writeln!(out, "  {} \"{}\"", cpu::vendor().as_str(), cpu::brand().as_str());
-    let _ = writeln!(out, "  family {family:#x}, model {model:#x}, stepping {stepping}, {} bits of physical address", cpu::physical_address_bits());
+    let _ = writeln!(
+        out,
+        "  family {family:#x}, model {model:#x}, stepping {stepping}, {} bits of physical address",
+        cpu::physical_address_bits()
+    );
     let _ = write!(out, "  has:");
     for name in cpu::Features::detect().names() {
         let _ = write!(out, " {name}");
     }
-    let _ = writeln!(out, "\n  on:  {}", start::Enabled);
+    let _ = writeln!(out, "\n  on:  {}", cpu::Words(cpu::enabled()));
     Ok(())
 }
 
@@ -65,26 +79,23 @@ pub fn regs<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         let xcr0 = unsafe { Xcr0::read() };
         let _ = writeln!(out, "  xcr0   {:016x}  {}", xcr0.bits(), Flags(&xcr0));
     }
-    for (name, number) in [
-        ("efer", numbers::IA32_EFER),
-        ("pat", numbers::IA32_PAT),
-        ("apic", numbers::IA32_APIC_BASE),
-        ("fsbase", numbers::IA32_FS_BASE),
-        ("gsbase", numbers::IA32_GS_BASE),
-        ("kgsbase", numbers::IA32_KERNEL_GS_BASE),
-    ] {
-        let _ = match probe::rdmsr(number) {
+    for (name, value) in msr::shown() {
+        let _ = match value {
             Some(value) => writeln!(out, "  {name:7}{value:016x}"),
             None => writeln!(out, "  {name:7}not there"),
         };
     }
     let now = segment::Registers::read();
-    let _ = writeln!(out, "  cs {:#06x}  ss {:#06x}  ds {:#06x}  es {:#06x}  fs {:#06x}  gs {:#06x}  tr {:#06x}",
-        now.cs, now.ss, now.ds, now.es, now.fs, now.gs, now.tr);
+    let _ = writeln!(
+        out,
+        "  cs {:#06x}  ss {:#06x}  ds {:#06x}  es {:#06x}  fs {:#06x}  gs {:#06x}  tr {:#06x}",
+        now.cs, now.ss, now.ds, now.es, now.fs, now.gs, now.tr
+    );
     let _ = writeln!(out, "  rflags {:016x}  rsp {:016x}", now.rflags, now.rsp);
     let (gdt, gdt_limit) = segments::register();
     let (idt, idt_limit) = gates::register();
-    let _ = writeln!(out, "  gdtr   {gdt:016x} limit {gdt_limit:#x}\n  idtr   {idt:016x} limit {idt_limit:#x}");
+    let _ =
+        writeln!(out, "  gdtr   {gdt:016x} limit {gdt_limit:#x}\n  idtr   {idt:016x} limit {idt_limit:#x}");
     Ok(())
 }
 
@@ -129,7 +140,8 @@ pub fn idt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         if first >= exceptions::EXCEPTIONS as u8 {
             let alike = |vector: u8| {
                 let other = gates::gate(vector);
-                (other.kind(), other.ist(), other.dpl(), other.present()) == (gate.kind(), gate.ist(), gate.dpl(), gate.present())
+                (other.kind(), other.ist(), other.dpl(), other.present())
+                    == (gate.kind(), gate.ist(), gate.dpl(), gate.present())
             };
             while end < last && alike(end + 1) {
                 end += 1;
@@ -141,8 +153,10 @@ pub fn idt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
             writeln!(call.out, "  {first:3} {mnemonic:3}: {gate}  {name}")
         };
         if end == last {
-            return Ok(());
+            break;
         }
         first = end + 1;
     }
+    let _ = writeln!(call.out, "  {} interrupts came that nobody had asked for", traps::unexpected());
+    Ok(())
 }

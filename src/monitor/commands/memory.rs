@@ -4,7 +4,7 @@ use super::{Call, Result};
 use crate::arch::x86_64::paging::{is_canonical, live, walk};
 use crate::arch::x86_64::probe;
 use crate::boot::memmap::{ALL_KINDS, totals};
-use crate::kernel::{image, start};
+use crate::kernel::{boot_info, image};
 use crate::monitor::parse::{self, Problem};
 
 /// The word as an address: a number or a symbol.
@@ -16,10 +16,15 @@ pub fn address<'a>(call: &mut Call<'a, '_>) -> core::result::Result<u64, Problem
 
 pub fn memmap<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
-    let regions = start::regions();
+    let regions = boot_info::regions();
     for region in regions {
         let (start, last) = (region.start, region.end() - 1);
-        let _ = writeln!(call.out, "  {start:#014x} - {last:#014x} {:8} KiB  {}", region.pages * 4, region.kind.name());
+        let _ = writeln!(
+            call.out,
+            "  {start:#014x} - {last:#014x} {:8} KiB  {}",
+            region.pages * 4,
+            region.kind.name()
+        );
     }
     let totals = totals(regions);
     for kind in ALL_KINDS {
@@ -39,7 +44,8 @@ pub fn maps<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         let pages = |level| ["4K", "2M", "1G"][level as usize - 1];
         let (small, large) = (pages(run.levels.0), pages(run.levels.1));
         let last = run.virt + (run.len - 1);
-        let _ = write!(out, "  {:#018x} - {last:#018x}  {:<10} phys {:#012x}  ", run.virt, run.flags, run.phys);
+        let _ =
+            write!(out, "  {:#018x} - {last:#018x}  {:<10} phys {:#012x}  ", run.virt, run.flags, run.phys);
         let _ = if small == large { write!(out, "{small}") } else { write!(out, "{small}-{large}") };
         let _ = writeln!(out, "  {}", region_name(run.virt));
     });
@@ -72,7 +78,11 @@ pub fn pt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let names = ["PT", "PD", "PDPT", "PML4"];
     for step in walk::path(&live::DirectMap, live::root(), virt) {
         let name = names[step.level as usize - 1];
-        let _ = write!(call.out, "  {name:4} at {:#012x} [{:3}] = {:#018x}  ", step.table, step.index, step.entry.0);
+        let _ = write!(
+            call.out,
+            "  {name:4} at {:#012x} [{:3}] = {:#018x}  ",
+            step.table, step.index, step.entry.0
+        );
         let _ = if !step.entry.present() {
             writeln!(call.out, "not present")
         } else {

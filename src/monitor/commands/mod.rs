@@ -23,6 +23,9 @@ pub struct Call<'a, 'o> {
 /// What a command returns: an error is one line, with the usage behind it.
 pub type Result<'a> = core::result::Result<(), Problem<'a>>;
 
+/// Yields words that could stand as a command's arguments.
+pub type Complete = fn(&mut dyn FnMut(&str));
+
 /// A command.
 pub struct Command {
     pub name: &'static str,
@@ -34,8 +37,7 @@ pub struct Command {
     /// `name/SUFFIX` is allowed.
     pub takes_suffix: bool,
     pub run: for<'a> fn(&mut Call<'a, '_>) -> Result<'a>,
-    /// Yields words that could stand as arguments.
-    pub complete: fn(&mut dyn FnMut(&str)),
+    pub complete: Complete,
 }
 
 /// Most commands take no suffix and have nothing to complete.

@@ -2,9 +2,25 @@
 
 pub mod numbers;
 
+/// The MSRs worth a look, by name.
+#[cfg(target_os = "none")]
+const SHOWN: &[(&str, u32)] = &[
+    ("efer", numbers::IA32_EFER),
+    ("pat", numbers::IA32_PAT),
+    ("apic", numbers::IA32_APIC_BASE),
+    ("fsbase", numbers::IA32_FS_BASE),
+    ("gsbase", numbers::IA32_GS_BASE),
+    ("kgsbase", numbers::IA32_KERNEL_GS_BASE),
+];
+
 #[cfg(target_os = "none")]
 mod live {
     use core::arch::asm;
+
+    /// Names and values of some MSRs, for display; `None` for one that this CPU does not have.
+    pub fn shown() -> impl Iterator<Item = (&'static str, Option<u64>)> {
+        super::SHOWN.iter().map(|&(name, number)| (name, super::super::probe::rdmsr(number)))
+    }
 
     /// Reads an MSR.
     ///

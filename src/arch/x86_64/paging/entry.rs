@@ -77,8 +77,13 @@ impl fmt::Display for Flags {
             letter(!self.contains(Self::NO_EXECUTE), 'X'),
             letter(self.contains(Self::USER), 'U'),
         )?;
-        for (flag, name) in [(Self::GLOBAL, " G"), (Self::PWT, " PWT"), (Self::PCD, " PCD"), (Self::ACCESSED, " A"), (Self::DIRTY, " D")]
-        {
+        for (flag, name) in [
+            (Self::GLOBAL, " G"),
+            (Self::PWT, " PWT"),
+            (Self::PCD, " PCD"),
+            (Self::ACCESSED, " A"),
+            (Self::DIRTY, " D"),
+        ] {
             if self.contains(flag) {
                 f.write_str(name)?;
             }
@@ -108,7 +113,10 @@ mod tests {
 
     #[test]
     fn text_form() {
-        assert_eq!(format!("{}", Flags::PRESENT | Flags::WRITE | Flags::NO_EXECUTE | Flags::GLOBAL), "RW-- G");
+        assert_eq!(
+            format!("{}", Flags::PRESENT | Flags::WRITE | Flags::NO_EXECUTE | Flags::GLOBAL),
+            "RW-- G"
+        );
         assert_eq!(format!("{}", Flags::PRESENT | Flags::USER | Flags::PWT), "R-XU PWT");
     }
 }

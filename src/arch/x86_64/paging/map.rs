@@ -28,7 +28,10 @@ pub fn map_range(
     top_level: u32,
 ) -> Result<(), MapError> {
     let aligned = (virt | phys | len) & (page_size(1) - 1) == 0;
-    let fits = len == 0 || virt.checked_add(len - 1).is_some_and(|last| is_canonical(virt) && is_canonical(last) && (last ^ virt) >> 63 == 0);
+    let fits = len == 0
+        || virt
+            .checked_add(len - 1)
+            .is_some_and(|last| is_canonical(virt) && is_canonical(last) && (last ^ virt) >> 63 == 0);
     if !aligned || !fits || phys.checked_add(len).is_none() {
         return Err(MapError::BadRange);
     }
@@ -96,6 +99,7 @@ mod tests {
     use super::super::model::Memory;
     use super::super::walk;
     use super::*;
+    use crate::testing::Random;
 
     const RW: Flags = Flags::WRITE.union(Flags::NO_EXECUTE);
 
@@ -132,7 +136,7 @@ mod tests {
 
     #[test]
     fn running_out_of_tables_is_an_error() {
-        let mut memory = Memory { limit: Some(3), ..Memory::default() };
+        let mut memory = Memory::with_limit(3);
         let root = memory.allocate().unwrap();
         assert_eq!(map_page(&mut memory, root, 0x1000, 0, RW, 1), Err(MapError::OutOfMemory));
     }
@@ -140,26 +144,20 @@ mod tests {
     /// Random ranges against a model with one entry a page.
     #[test]
     fn agrees_with_a_page_by_page_model() {
-        let mut state = 0x9E37_79B9_7F4A_7C15u64;
-        let mut random = |below: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % below
-        };
+        let mut random = Random::new(1);
         for _ in 0..200 {
             let mut memory = Memory::default();
             let root = memory.allocate().unwrap();
             let mut model = std::collections::BTreeMap::new();
             for _ in 0..6 {
-                let virt = random(4096) << 12;
-                let phys = if random(2) == 0 { virt } else { random(1 << 20) << 12 };
-                let len = random(1500) << 12;
+                let virt = random.below(4096) << 12;
+                let phys = if random.below(2) == 0 { virt } else { random.below(1 << 20) << 12 };
+                let len = random.below(1500) << 12;
                 let pages = (0..len).step_by(4096);
                 if pages.clone().any(|at| model.contains_key(&(virt + at))) {
                     continue;
                 }
-                map_range(&mut memory, root, virt, phys, len, RW, 1 + random(3) as u32).unwrap();
+                map_range(&mut memory, root, virt, phys, len, RW, 1 + random.below(3) as u32).unwrap();
                 model.extend(pages.map(|at| (virt + at, phys + at)));
             }
             for virt in (0..6000u64).map(|page| page << 12) {

@@ -67,10 +67,14 @@ pub mod model {
     pub struct Memory {
         tables: HashMap<u64, [u64; ENTRIES]>,
         /// How many tables there may be; `None` for no limit.
-        pub limit: Option<usize>,
+        limit: Option<usize>,
     }
 
     impl Memory {
+        pub fn with_limit(limit: usize) -> Self {
+            Self { limit: Some(limit), ..Self::default() }
+        }
+
         pub fn tables(&self) -> usize {
             self.tables.len()
         }

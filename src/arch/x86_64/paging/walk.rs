@@ -106,13 +106,17 @@ fn visit_table(
         let phys = entry.address(level);
         match current {
             Some(run)
-                if run.virt.wrapping_add(run.len) == virt && run.phys + run.len == phys && run.flags == flags =>
+                if run.virt.wrapping_add(run.len) == virt
+                    && run.phys + run.len == phys
+                    && run.flags == flags =>
             {
                 run.len += page_size(level);
                 run.levels = (run.levels.0.min(level), run.levels.1.max(level));
             }
             _ => {
-                if let Some(done) = current.replace(Run { virt, len: page_size(level), phys, flags, levels: (level, level) }) {
+                if let Some(done) =
+                    current.replace(Run { virt, len: page_size(level), phys, flags, levels: (level, level) })
+                {
                     visit(done);
                 }
             }
@@ -141,7 +145,8 @@ mod tests {
         let root = memory.allocate().unwrap();
         let virt = 0xFFFF_8000_0000_0000 + 0x1F_F000;
         map_range(&mut memory, root, virt, 0x1F_F000, (4 << 20) + 4096, RW, 3).unwrap();
-        let expected = Run { virt, len: (4 << 20) + 4096, phys: 0x1F_F000, flags: RW | Flags::PRESENT, levels: (1, 2) };
+        let expected =
+            Run { virt, len: (4 << 20) + 4096, phys: 0x1F_F000, flags: RW | Flags::PRESENT, levels: (1, 2) };
         assert_eq!(runs(&memory, root), [expected]);
     }
 

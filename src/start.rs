@@ -5,73 +5,20 @@
 //! half, guard pages under the stacks), and only then the CPU's protections are turned on, because some of
 //! them would turn a mistake in the tables into a fault.
 
-use super::panic::{self, Action};
-use super::selftest;
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::paging::live;
 use crate::arch::x86_64::{reset, stacks, tsc};
 use crate::boot::cmdline::CommandLine;
-use crate::boot::info::{BootInfo, BootInfoError, MemoryRegion, PhysSlice};
-use crate::boot::layout::DIRECT_MAP_BASE;
+use crate::boot::info::{BootInfo, BootInfoError};
 use crate::boot::memmap;
 use crate::drivers::framebuffer::Framebuffer;
+use crate::kernel::panic::{self, Action};
+use crate::kernel::{boot_info, selftest};
 use crate::tty::console;
 use crate::tty::options::Selection;
 use crate::{log as klog, monitor};
 use core::fmt;
-use core::sync::atomic::{AtomicPtr, Ordering};
 use log::{error, info, warn};
-
-/// The loader's structure, once it has been checked.
-static BOOT_INFO: AtomicPtr<BootInfo> = AtomicPtr::new(core::ptr::null_mut());
-
-/// The loader's structure.
-pub fn boot_info() -> &'static BootInfo {
-    // SAFETY: set by `run` before anything that asks, to memory that nobody writes or frees.
-    unsafe { BOOT_INFO.load(Ordering::Relaxed).as_ref() }.expect("start::run has checked it")
-}
-
-/// The slice that a [`PhysSlice`] of `BootInfo` describes.
-///
-/// # Safety
-/// `slice` is a field of the checked `BootInfo`, whose elements are of type `T`.
-unsafe fn in_direct_map<T>(slice: PhysSlice) -> &'static [T] {
-    if slice.len == 0 {
-        return &[];
-    }
-    // SAFETY: the loader put it into RAM, which the direct map covers, and it stays.
-    unsafe { core::slice::from_raw_parts((DIRECT_MAP_BASE + slice.addr) as *const T, slice.len as usize) }
-}
-
-/// The memory map.
-pub fn regions() -> &'static [MemoryRegion] {
-    // SAFETY: the field holds regions.
-    unsafe { in_direct_map(boot_info().regions) }
-}
-
-/// The command line.
-pub fn command_line() -> CommandLine<'static> {
-    // SAFETY: the field holds bytes.
-    let bytes = unsafe { in_direct_map::<u8>(boot_info().cmdline) };
-    // The loader has decoded it: it is UTF-8.
-    CommandLine::new(core::str::from_utf8(bytes).unwrap_or(""))
-}
-
-/// Time since the kernel's entry, in seconds.
-pub struct Elapsed(u64);
-
-impl Elapsed {
-    pub fn now() -> Self {
-        Self(klog::now_ns())
-    }
-}
-
-impl fmt::Display for Elapsed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let us = self.0 / 1000;
-        write!(f, "{}.{:06} s", us / 1_000_000, us % 1_000_000)
-    }
-}
 
 /// # Safety
 /// Called once, by asm/entry.S, with what the loader passed.
@@ -80,15 +27,11 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     klog::init();
     klog::set_sink(console::print_log_line);
 
-    // SAFETY: the loader's structure is plain integers in memory that is mapped; `check` comes first.
-    let info: &'static BootInfo = unsafe { &*info };
-    if let Err(error) = info.check() {
-        refuse(error);
-    }
-    BOOT_INFO.store(core::ptr::from_ref(info).cast_mut(), Ordering::Relaxed);
+    // SAFETY: the loader's structure, in the direct map.
+    let info = unsafe { boot_info::accept(info) }.unwrap_or_else(|error| refuse(error));
     klog::set_clock(entry, info.times.tsc_hz);
 
-    let options = command_line();
+    let options = boot_info::command_line();
     configure_from(&options);
     open_console(info, &options);
     info!(target: "kernel", "SIS {} ({})", env!("CARGO_PKG_VERSION"), build_name());
@@ -116,8 +59,12 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
 fn refuse(error: BootInfoError) -> ! {
     match error {
         BootInfoError::Magic(found) => panic!("the loader passed no BootInfo (magic {found:#x})"),
-        BootInfoError::Version(found) => panic!("BootInfo has version {found}: loader and kernel are from different builds"),
-        BootInfoError::Size(found) => panic!("BootInfo has {found} bytes: loader and kernel are from different builds"),
+        BootInfoError::Version(found) => {
+            panic!("BootInfo has version {found}: loader and kernel are from different builds")
+        }
+        BootInfoError::Size(found) => {
+            panic!("BootInfo has {found} bytes: loader and kernel are from different builds")
+        }
     }
 }
 
@@ -173,44 +120,17 @@ fn start_cpu() {
     let features = Features::detect();
     let missing = features.missing();
     if !missing.is_empty() {
-        panic!("this CPU lacks {}", Names(missing));
+        panic!("this CPU lacks {}", cpu::Words(missing.names()));
     }
     // SAFETY: once, on the boot CPU, on our own tables, with its own features, of which none is missing.
     unsafe { cpu::enable(features) };
     let (family, model, stepping) = cpu::signature();
     info!(target: "cpu", "{} family {family:#x} model {model:#x} stepping {stepping}, \"{}\"", cpu::vendor().as_str(), cpu::brand().as_str());
-    info!(target: "cpu", "on: {}", Enabled);
-}
-
-/// The names of a feature set.
-struct Names(Features);
-
-impl fmt::Display for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_words(f, self.0.names())
-    }
-}
-
-/// The protections and states that are on.
-pub struct Enabled;
-
-impl fmt::Display for Enabled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_words(f, cpu::enabled())
-    }
-}
-
-/// Words with a blank between them.
-fn write_words(f: &mut fmt::Formatter<'_>, words: impl Iterator<Item = &'static str>) -> fmt::Result {
-    for (index, word) in words.enumerate() {
-        let separator = if index == 0 { "" } else { " " };
-        write!(f, "{separator}{word}")?;
-    }
-    Ok(())
+    info!(target: "cpu", "on: {}", cpu::Words(cpu::enabled()));
 }
 
 fn report_memory() {
-    let regions = regions();
+    let regions = boot_info::regions();
     let totals = memmap::totals(regions);
     let usable = memmap::largest_usable(regions).map_or(0, |region| region.pages);
     info!(
@@ -281,7 +201,7 @@ fn report_missing_start(options: &CommandLine<'_>) {
     if let Some(root) = options.root() {
         error!(target: "kernel", "root={root}: this kernel has no disks yet; here is the monitor");
     }
-    if boot_info().initrd.len > 0 {
-        error!(target: "kernel", "initrd: {} bytes are in memory, but nothing unpacks them yet; here is the monitor", boot_info().initrd.len);
+    if boot_info::get().initrd.len > 0 {
+        error!(target: "kernel", "initrd: {} bytes are in memory, but nothing unpacks them yet; here is the monitor", boot_info::get().initrd.len);
     }
 }
