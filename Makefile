@@ -109,20 +109,24 @@ build/toolchain.env: FORCE
 NONE := build/target/x86_64-unknown-none/$(PROFILE_DIR)
 UEFI := build/target/x86_64-unknown-uefi/$(PROFILE_DIR)
 
+# The first build is mostly that of `core`, twice; here both targets' are built side by side. It saves time and nothing
+# depends on it: cargo would build what is missing below.
+build/target/std-$(PROFILE): build/toolchain.env Cargo.lock
+	@$(CARGO) bare build --profile $(PROFILE) --lib --target x86_64-unknown-none --target x86_64-unknown-uefi
+	@touch $@
+
 # cargo itself knows what is out of date; where nothing is, it leaves the file alone, and so do the rules below.
-$(NONE)/kernel: FORCE | build/toolchain.env
+$(NONE)/kernel: FORCE | build/toolchain.env build/target/std-$(PROFILE)
 	@$(CARGO) bare build --profile $(PROFILE) --bin kernel --target x86_64-unknown-none
 
 # Behind the kernel, because cargo locks its directory.
 $(UEFI)/loader.efi: FORCE | build/toolchain.env $(NONE)/kernel
 	@$(CARGO) bare build --profile $(PROFILE) --bin loader --target x86_64-unknown-uefi
 
-$(BUILD)/kernel.elf: $(NONE)/kernel $(TOOLS)/ksyms.py
+# The stripped copy is for the ESP: firmware's file reads are most of a boot.
+$(BUILD)/kernel.elf $(BUILD)/kernel.stripped.elf &: $(NONE)/kernel $(TOOLS)/ksyms.py
 	@mkdir -p $(BUILD)
-	@python3 $(TOOLS)/ksyms.py $< $@ --strip $(BUILD)/kernel.stripped.elf
-
-# The copy for the ESP: firmware's file reads are most of a boot.
-$(BUILD)/kernel.stripped.elf: $(BUILD)/kernel.elf
+	@python3 $(TOOLS)/ksyms.py $< $(BUILD)/kernel.elf --strip $(BUILD)/kernel.stripped.elf
 
 $(BUILD)/BOOTX64.EFI: $(UEFI)/loader.efi
 	@mkdir -p $(BUILD)

@@ -9,9 +9,12 @@
  * In     rdi = BootInfo (physical)    rsi = our PML4 (physical)
  * Out    never returns: calls kernel_main(rdi = BootInfo in the direct map)
  *
- * GDT and IDT are filled and loaded before CR3, by physical address, but their registers hold the
- * addresses in the kernel's own space. From CR3 on any exception finds them. The one hole, from LGDT to
- * MOV CR3, is two instructions that touch no memory; LIDT closes the firmware's IDT only just before.
+ * An exception finds a handler at every instruction but the few from MOV CR3 to LTR: the firmware's until
+ * then, ours after. GDT and IDT are therefore filled before, by physical address. What runs in between
+ * touches only this page, the two pointers, the GDT and the stack, all of which the loader has just mapped;
+ * only an NMI or a machine check could come in there, and would be fatal.
+ *
+ * The firmware's settings are not inherited: CR4, RFLAGS, LDTR and DR7 get values of our own.
  *
  * Source: Intel SDM vol. 3 §4.5 (4-level paging), §9.8.5 (IA-32e initialisation); UEFI 2.10 §2.3.4.
  */
@@ -40,12 +43,18 @@ _start:
         call    idt_fill                /* by physical address: RIP-relative code does not care */
         call    gdt_fill_tss
 
-        /* Both operands are read here, through the firmware's mapping; the bases in them are ours. */
-        lgdt    [rip + gdt_pointer]
-        lidt    [rip + idt_pointer]
+        /* The one paging feature that we need, and machine checks as they were. Whatever else the firmware
+         * had on (PCIDs, shadow stacks, protection keys) it had for tables and code of its own. */
+        mov     rax, cr4
+        and     eax, CR4_MCE
+        or      eax, CR4_PAE
+        mov     cr4, rax
+
         mov     cr3, r13
 
-        /* Our tables. The firmware's stack is gone with its mapping. */
+        /* Our tables. From here on linked addresses work; the firmware's stack is gone with its mapping. */
+        lgdt    [gdt_pointer]
+        lidt    [idt_pointer]
         mov     rsp, offset boot_stack_top
         push    KERNEL_CS
         push    offset start_high
@@ -67,9 +76,18 @@ start_high:
         mov     es, eax
         mov     fs, eax
         mov     gs, eax
+        lldt    ax                      /* no local descriptors */
         /* LTR last: it sets the busy bit in our GDT, and from here the IST stacks work. */
         mov     eax, TSS_SELECTOR
         ltr     ax
+        /* Only the bit that is always one: IF and DF are off, and so are NT, which would make IRETQ fault,
+         * and AC, which would switch SMAP off. */
+        push    2
+        .cfi_adjust_cfa_offset 8
+        popfq
+        .cfi_adjust_cfa_offset -8
+        mov     eax, 0x400              /* no breakpoints; bit 10 is always one */
+        mov     dr7, rax
 
         xor     ebp, ebp                /* the end of the frame-pointer chain */
         movabs  rdi, DIRECT_MAP_BASE

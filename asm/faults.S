@@ -123,6 +123,7 @@ ENDFUNC fault_jump
 
 /* #DF: an exception that cannot be delivered, since RSP points to nowhere. */
 FUNC fault_df
+        .cfi_def_cfa rbp, 0             /* our caller is recover_call, whose rbp is its rsp: that is still there */
         xor     esp, esp
         ud2
 ENDFUNC fault_df
@@ -158,6 +159,7 @@ ENDFUNC fault_int
 /* Vector `a` with error code `b`, as the CPU would push them, and on to the stub. */
 FUNC fault_synthetic
         mov     rax, rsp
+        .cfi_def_cfa rax, 8             /* through the pushes below */
         and     rsp, -16
         push    KERNEL_DS
         push    rax
@@ -170,5 +172,6 @@ FUNC fault_synthetic
         lea     rcx, [rip + trap_stubs]
         add     rcx, rdi
         jmp     rcx
+        .cfi_def_cfa rsp, 8             /* IRETQ would come back here with the old stack pointer */
 1:      ret
 ENDFUNC fault_synthetic

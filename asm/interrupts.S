@@ -39,6 +39,8 @@
         .cfi_signal_frame               /* the return address is an interrupted instruction, not a call's successor */
         .cfi_def_cfa rsp, 40 + \extra
         .cfi_offset rip, -40
+        .cfi_offset cs, -32
+        .cfi_offset rflags, -24
         .cfi_offset rsp, -16
         .cfi_offset ss, -8
 .endm

@@ -1,9 +1,9 @@
 //! From the first Rust instruction to the prompt.
 //!
-//! The order matters. The serial line comes first, so that everything after it can complain; then the
-//! hand-over structure, checked before it is believed; then our own page tables are put in order (no lower
-//! half, guard pages under the stacks), and only then the CPU's protections are turned on, because some of
-//! them would turn a mistake in the tables into a fault.
+//! The order matters. The log comes first, so that everything after it can complain (on COM1, which is set up
+//! when the first line is printed); then the hand-over structure, checked before it is believed; then the page
+//! tables are put in order (no lower half, guard pages under the stacks) and the CPU's protections turned on.
+//! The consoles come after that: only then is the framebuffer's cache type write-combining.
 
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::paging::live;
@@ -15,8 +15,8 @@ use crate::drivers::framebuffer::Framebuffer;
 use crate::kernel::panic::{self, Action};
 use crate::kernel::{boot_info, selftest};
 use crate::tty::console;
-use crate::tty::options::Selection;
-use crate::{log as klog, monitor};
+use crate::tty::options::{DEFAULT_BAUD, Selection};
+use crate::{log as klog, monitor, platform};
 use core::fmt;
 use log::{error, info, warn};
 
@@ -33,18 +33,20 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
 
     let options = boot_info::command_line();
     configure_from(&options);
-    open_console(info, &options);
-    info!(target: "kernel", "SIS {} ({})", env!("CARGO_PKG_VERSION"), build_name());
-    info!(target: "kernel", "command line: {:?}", options.as_str());
-    report_unknown(&options);
 
     // SAFETY: asm/entry.S is behind us; nothing else has a lower-half address. The guard pages are nobody's.
     let guards = unsafe {
         live::drop_lower_half();
         stacks::install_guards()
     };
-    info!(target: "stacks", "{guards} guard pages");
-    start_cpu();
+    assert_eq!(guards, stacks::all().len(), "a guard page was not mapped as one page of its own");
+    enable_cpu();
+
+    open_console(info, &options);
+    info!(target: "kernel", "SIS {} ({})", env!("CARGO_PKG_VERSION"), build_name());
+    info!(target: "kernel", "command line: {:?}", options.as_str());
+    report_unknown(&options);
+    report_cpu();
     report_memory();
     report_boot_times(info, entry);
 
@@ -89,12 +91,19 @@ fn configure_from(options: &CommandLine<'_>) {
 }
 
 fn open_console(info: &BootInfo, options: &CommandLine<'_>) {
-    let selection = Selection::from_command_line(options, &mut |value| {
+    let default = default_console(info);
+    let mut selection = Selection::from_command_line(options, default, &mut |value| {
         warn!(target: "console", "console={value}: no such console");
     });
     // SAFETY: the loader's description, and the console is the one owner.
-    let framebuffer = unsafe { Framebuffer::new(&info.framebuffer) };
-    let found = console::configure(&selection, framebuffer);
+    let framebuffer = || unsafe { Framebuffer::new(&info.framebuffer) };
+    let mut found = console::configure(&selection, framebuffer());
+    if found.serial.is_none() && found.text.is_none() && selection != default {
+        // A kernel that cannot be heard helps nobody.
+        warn!(target: "console", "none of the consoles asked for exists; trying all");
+        selection = default;
+        found = console::configure(&selection, framebuffer());
+    }
     match (selection.serial, found.serial) {
         (Some((port, baud)), Some((chip, depth))) => {
             info!(target: "console", "ttyS{port}: {chip}, FIFO {depth}, {baud} baud");
@@ -107,6 +116,13 @@ fn open_console(info: &BootInfo, options: &CommandLine<'_>) {
     }
 }
 
+/// The serial port that the firmware speaks through, at its speed, and the framebuffer.
+fn default_console(info: &BootInfo) -> Selection {
+    let port = u16::try_from(info.serial.port).ok().and_then(platform::serial_number);
+    let baud = if info.serial.baud == 0 { DEFAULT_BAUD } else { info.serial.baud };
+    port.map_or(Selection::both(0, DEFAULT_BAUD), |port| Selection::both(port, baud))
+}
+
 /// Options that only init will know, and values that this kernel does not understand.
 fn report_unknown(options: &CommandLine<'_>) {
     let count = options.unknown().count();
@@ -116,7 +132,7 @@ fn report_unknown(options: &CommandLine<'_>) {
 }
 
 /// Checks this CPU and turns on what it has.
-fn start_cpu() {
+fn enable_cpu() {
     let features = Features::detect();
     let missing = features.missing();
     if !missing.is_empty() {
@@ -124,6 +140,9 @@ fn start_cpu() {
     }
     // SAFETY: once, on the boot CPU, on our own tables, with its own features, of which none is missing.
     unsafe { cpu::enable(features) };
+}
+
+fn report_cpu() {
     let (family, model, stepping) = cpu::signature();
     info!(target: "cpu", "{} family {family:#x} model {model:#x} stepping {stepping}, \"{}\"", cpu::vendor().as_str(), cpu::brand().as_str());
     info!(target: "cpu", "on: {}", cpu::Words(cpu::enabled()));

@@ -36,7 +36,7 @@ pub const DIRECT_MAP_SIZE: u64 = HEAP_BASE - DIRECT_MAP_BASE;
 /// Kernel heap and vmalloc.
 pub const HEAP_BASE: u64 = 0xFFFF_8800_0000_0000;
 
-/// Device registers. Physical address `p` of a device below 1 TiB is mapped, when somebody asks for it,
+/// Device registers. Physical address `p` of a device below 16 TiB is mapped, when somebody asks for it,
 /// at `MMIO_BASE + p`.
 pub const MMIO_BASE: u64 = 0xFFFF_9000_0000_0000;
 

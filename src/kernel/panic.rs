@@ -7,9 +7,9 @@
 
 use super::backtrace;
 use super::image::Named;
-use super::traps::{self, Report};
+use super::traps::Report;
 use crate::arch::x86_64::backtrace::frame_pointer;
-use crate::arch::x86_64::{cr, probe, reset};
+use crate::arch::x86_64::{cr, probe, recover, reset};
 use crate::log;
 use crate::tty::console::{self, Emergency};
 use core::fmt::Write;
@@ -55,11 +55,13 @@ const CODE_AFTER: u64 = 24;
 
 /// A Rust panic: a failed assertion, an index out of bounds, `panic!` itself.
 pub fn from_rust(info: &PanicInfo<'_>) -> ! {
+    let frame = recover::registers();
     let mut out = begin(format_args!("{}", info.message()));
     if let Some(at) = info.location() {
         let _ = writeln!(out, "  at {at}");
     }
-    let _ = traps::control_registers(&mut out, cr::cr2());
+    let _ = Report { frame: &frame, cr2: cr::cr2() }.registers(&mut out);
+    print_code(&mut out, frame.rip);
     end(&mut out, frame_pointer())
 }
 
@@ -73,6 +75,7 @@ pub fn from_trap(report: &Report<'_>) -> ! {
 
 /// The head line; and the way out if this is not the first.
 fn begin(message: core::fmt::Arguments<'_>) -> Emergency {
+    recover::finish();
     let depth = DEPTH.fetch_add(1, Ordering::Relaxed);
     let mut out = Emergency::new();
     match depth {
@@ -117,10 +120,10 @@ fn print_code(out: &mut Emergency, rip: u64) {
 /// Does what `panic=` says.
 fn stop() -> ! {
     let action = ACTION.load(Ordering::Relaxed);
+    console::drain();
     if action == Action::Exit as u8 {
         reset::debug_exit(false);
     } else if action == Action::Reboot as u8 {
-        console::drain();
         reset::reset();
     }
     cr::wait_forever()

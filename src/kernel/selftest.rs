@@ -8,8 +8,9 @@ use crate::arch::x86_64::cr::{Cr0, Cr4};
 use crate::arch::x86_64::paging::{Flags, live};
 use crate::arch::x86_64::selectors::{GDT_SIZE, IST_DEBUG, IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI};
 use crate::arch::x86_64::{cr, gdt, idt, probe, recover, stacks};
-use crate::boot::info::MemoryKind;
+use crate::boot::info::{MemoryKind, MemoryRegion};
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
+use crate::boot::memmap::EFI_MEMORY_WB;
 use crate::kernel::boot_info;
 use log::{error, info};
 
@@ -28,6 +29,11 @@ pub const TESTS: &[SelfTest] = &[
         run: write_xor_execute,
     },
     SelfTest { name: "image", about: "text is R-X, rodata R--, data RW-", run: image_permissions },
+    SelfTest {
+        name: "aliases",
+        about: "text and rodata are read-only in the direct map too",
+        run: read_only_aliases,
+    },
     SelfTest { name: "guards", about: "the page below each stack is not mapped", run: guard_pages },
     SelfTest { name: "directmap", about: "all RAM is in the direct map, not executable", run: direct_map },
     SelfTest {
@@ -88,6 +94,19 @@ fn write_xor_execute() -> Result<(), &'static str> {
     check(bad.is_none(), "a mapping breaks the rule")
 }
 
+/// What must not be written must not be writable by its other address either.
+fn read_only_aliases() -> Result<(), &'static str> {
+    for range in [image::text(), image::rodata()] {
+        for virt in range.step_by(PAGE_SIZE as usize) {
+            let phys = live::translate(virt).ok_or("a page of the image is not mapped")?.phys;
+            let alias = live::translate(DIRECT_MAP_BASE + phys)
+                .ok_or("a page of the image is not in the direct map")?;
+            check(!alias.flags.contains(Flags::WRITE), "text or rodata is writable through the direct map")?;
+        }
+    }
+    Ok(())
+}
+
 fn image_permissions() -> Result<(), &'static str> {
     let (text, rodata, data) = (image::text(), image::rodata(), image::data());
     let mapped = |range: core::ops::Range<u64>, wanted, forbidden| {
@@ -114,7 +133,8 @@ fn guard_pages() -> Result<(), &'static str> {
 }
 
 fn direct_map() -> Result<(), &'static str> {
-    for region in boot_info::regions().iter().filter(|region| region.kind.is_ram()) {
+    let is_mapped = |region: &&MemoryRegion| region.kind.is_ram() && region.attributes & EFI_MEMORY_WB != 0;
+    for region in boot_info::regions().iter().filter(is_mapped) {
         for phys in [region.start, region.end() - PAGE_SIZE] {
             let found = live::translate(DIRECT_MAP_BASE + phys).ok_or("RAM is missing")?;
             check(found.phys == phys, "RAM is mapped to the wrong place")?;

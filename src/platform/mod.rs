@@ -11,9 +11,17 @@ pub use crate::arch::x86_64::port::PortBlock;
 #[cfg(target_os = "none")]
 pub use crate::arch::x86_64::reset::{debug_exit, reset};
 
+/// I/O ports of ttyS0 and ttyS1.
+const SERIAL_PORTS: [u16; 2] = [port::COM1, port::COM2];
+
+/// Which serial port has its registers at `base`.
+pub fn serial_number(base: u16) -> Option<usize> {
+    SERIAL_PORTS.iter().position(|&port| port == base)
+}
+
 /// Registers of serial port `number`: 0 is ttyS0.
 pub fn serial_registers(number: usize) -> Option<PortBlock> {
-    let base = [port::COM1, port::COM2].get(number).copied()?;
+    let base = SERIAL_PORTS.get(number).copied()?;
     // SAFETY: these ports are a UART by the PC's convention, or nothing; the console owns them.
     Some(unsafe { PortBlock::new(base) })
 }

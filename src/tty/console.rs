@@ -137,6 +137,11 @@ impl Emergency {
             CONSOLE.force_unlock();
             TEXT.force_unlock();
         }
+        // Whatever `console=` says: a panic is worth a line that may be watched.
+        let mut console = CONSOLE.lock();
+        if console.serial.is_none() {
+            console.open_serial(Some((0, DEFAULT_BAUD)));
+        }
         Self(())
     }
 }

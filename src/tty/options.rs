@@ -47,14 +47,14 @@ impl Device {
 }
 
 impl Selection {
-    /// Both, with `baud` on the first serial port.
-    pub const fn default_at(baud: u32) -> Self {
-        Self { serial: Some((0, baud)), framebuffer: true }
+    /// Both, the serial port being the given one.
+    pub const fn both(port: usize, baud: u32) -> Self {
+        Self { serial: Some((port, baud)), framebuffer: true }
     }
 
     /// Reads the command line. `bad` is called with each value that names no console; if none is left that
-    /// does, the default stays, for a kernel without a console cannot say what is wrong.
-    pub fn from_command_line(options: &CommandLine<'_>, bad: &mut dyn FnMut(&str)) -> Self {
+    /// does, it is `default`, for a kernel without a console cannot say what is wrong.
+    pub fn from_command_line(options: &CommandLine<'_>, default: Self, bad: &mut dyn FnMut(&str)) -> Self {
         let mut selection = Self { serial: None, framebuffer: false };
         for value in options.all("console") {
             match Device::parse(value) {
@@ -64,7 +64,7 @@ impl Selection {
             }
         }
         if selection.serial.is_none() && !selection.framebuffer {
-            return Self::default_at(DEFAULT_BAUD);
+            return default;
         }
         selection
     }
@@ -90,9 +90,11 @@ mod tests {
     fn selection() {
         let select = |text| {
             let mut bad = Vec::new();
-            (Selection::from_command_line(&CommandLine::new(text), &mut |v| bad.push(v.len())), bad.len())
+            let options = CommandLine::new(text);
+            let default = Selection::both(0, DEFAULT_BAUD);
+            (Selection::from_command_line(&options, default, &mut |v| bad.push(v.len())), bad.len())
         };
-        let default = Selection::default_at(115_200);
+        let default = Selection::both(0, 115_200);
         assert_eq!(select(""), (default, 0));
         assert_eq!(select("console=hvc0"), (default, 1));
         assert_eq!(select("console=tty0"), (Selection { serial: None, framebuffer: true }, 0));

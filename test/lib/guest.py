@@ -249,9 +249,9 @@ class Guest:
         match = self.expect(PROMPT_RE, timeout)
         return plain(self.text[start:match.start()])
 
-    def command(self, line, timeout=REPLY_TIMEOUT):
+    def command(self, line, timeout=REPLY_TIMEOUT, enter="\r"):
         """Types a line and Enter at the prompt; what it printed, plain, without the echoed line."""
-        self.send(line + "\r")
+        self.send(line + enter)
         self.expect("\n", timeout)
         self.at -= 1  # the prompt of a silent command follows this very line feed
         return self.prompt(timeout).strip("\n")

@@ -270,14 +270,27 @@ def run(cfg):
     return status
 
 
+def become_gdb_target(cfg, sockets):
+    """This process becomes QEMU, stopped; the debugger's and the serial line's sockets are in folder `sockets`."""
+    log = pathlib.Path(os.environ.get("BUILD") or ROOT_DIR / "build") / "gdb" / "serial.log"
+    cfg.stopped, cfg.gdb = True, f"unix:{sockets}/gdb,server=on,wait=off"
+    cfg.serial = [f"unix:{sockets}/serial,server=on,wait=off,logfile={_path(log)}"]
+    words = command(cfg)
+    print(shlex.join(words), flush=True)
+    os.setsid()  # ^C in the debugger's terminal is for the debugger
+    os.execv(words[0], words)
+
+
 def main():
-    usage = "usage: qemu.py run | command | firmware [4m|2m]   (run and command read make's variables)"
+    usage = "usage: qemu.py run | command | gdb FOLDER | firmware [4m|2m]   (all but the last read make's variables)"
     verb, *rest = sys.argv[1:] or ["help"]
     try:
         if verb == "run" and not rest:
             sys.exit(run(from_environment()))
         elif verb == "command" and not rest:
             print(shlex.join(command(from_environment())))
+        elif verb == "gdb" and len(rest) == 1:
+            become_gdb_target(from_environment(), *rest)
         elif verb == "firmware" and len(rest) <= 1:
             found = find_firmware(*rest)
             if found is None:

@@ -27,18 +27,19 @@ const LIMIT: usize = 100_000;
 pub fn walk(rbp: u64) -> impl Iterator<Item = Step> {
     let mut rbp = rbp;
     core::iter::from_fn(move || {
-        if rbp == 0 {
+        // No stack lies in the lower half; 0 is the regular end.
+        if rbp < 1 << 63 {
             return None;
         }
         if rbp & 1 != 0 {
-            let field = |offset: usize| probe::read_u64(rbp - 1 + offset as u64);
+            let field = |offset: usize| probe::read_u64((rbp & !1).wrapping_add(offset as u64));
             let rip = field(offset_of!(TrapFrame, rip))?;
             let vector = field(offset_of!(TrapFrame, vector))?;
             rbp = field(offset_of!(TrapFrame, rbp))?;
             return Some(Step::Trap { rip, vector });
         }
         let caller = probe::read_u64(rbp)?;
-        let address = probe::read_u64(rbp + 8)?;
+        let address = probe::read_u64(rbp.wrapping_add(8))?;
         // Callers' frames lie higher on the same stack; a trap frame may be on another one. Anything else
         // would be a loop.
         if address == 0 || (caller != 0 && caller & 1 == 0 && caller <= rbp) {

@@ -144,6 +144,10 @@ impl Features {
                 found |= feature;
             }
         }
+        // XSAVE is of no use without the leaf that says what it saves; some firmware can cut it off.
+        if basic < 0xD {
+            found -= Self::XSAVE | Self::XSAVEOPT | Self::AVX | Self::AVX512F;
+        }
         found
     }
 
@@ -269,7 +273,7 @@ mod live {
     pub unsafe fn enable(features: Features) {
         let when = |feature, bits| if features.contains(feature) { bits } else { Cr4::empty() };
         let cr0 = Cr0::read() | Cr0::WP | Cr0::NE | Cr0::MP;
-        let cr4 = (Cr4::read() - Cr4::TSD - Cr4::VME - Cr4::PVI)
+        let cr4 = Cr4::PAE
             | Cr4::DE
             | Cr4::OSFXSR
             | Cr4::OSXMMEXCPT
@@ -301,7 +305,8 @@ mod live {
         if features.contains(Features::AVX) {
             state |= Xcr0::AVX;
         }
-        if features.contains(Features::AVX512F) && offered.contains(Xcr0::AVX | Xcr0::AVX512) {
+        if features.contains(Features::AVX | Features::AVX512F) && offered.contains(Xcr0::AVX | Xcr0::AVX512)
+        {
             state |= Xcr0::AVX512;
         }
         state & offered

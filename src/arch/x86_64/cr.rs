@@ -43,9 +43,9 @@ bitflags! {
         /// Debug registers 4 and 5 do not exist.
         const DE = 1 << 3;
         const PSE = 1 << 4;
-        const PAE = 1 << 5;
+        const PAE = super::msr::numbers::CR4_PAE;
         /// Machine checks are reported as #MC instead of shutting down.
-        const MCE = 1 << 6;
+        const MCE = super::msr::numbers::CR4_MCE;
         /// Global pages survive a load of CR3.
         const PGE = 1 << 7;
         const PCE = 1 << 8;
@@ -163,6 +163,12 @@ mod live {
     /// Local APIC's task priority, as CR8 shows it.
     pub fn cr8() -> u64 {
         read!("cr8")
+    }
+
+    /// Keeps device interrupts out.
+    pub fn disable_interrupts() {
+        // SAFETY: clearing IF delays interrupts and does nothing else.
+        unsafe { asm!("cli", options(nomem, nostack)) };
     }
 
     /// Stops this CPU, with interrupts off. Only an NMI or a reset ends it.

@@ -13,6 +13,16 @@ pub type Provoke = unsafe extern "sysv64" fn(u64, u64);
 unsafe extern "sysv64" {
     fn recover_call(provoke: Provoke, a: u64, b: u64) -> u64;
     fn recover_landing();
+    fn capture_registers(frame: *mut TrapFrame);
+}
+
+/// The registers as they are, for a report of something that is no trap. RIP is where this was called.
+#[inline(always)]
+pub fn registers() -> TrapFrame {
+    let mut frame = TrapFrame::default();
+    // SAFETY: it writes the frame and nothing else.
+    unsafe { capture_registers(&mut frame) };
+    frame
 }
 
 static RUNNING: AtomicBool = AtomicBool::new(false);
@@ -33,15 +43,13 @@ pub unsafe fn call(provoke: Provoke, a: u64, b: u64) -> bool {
     trapped
 }
 
-/// Whether an experiment is running.
-pub fn is_running() -> bool {
-    RUNNING.load(Ordering::Relaxed)
+/// Ends the experiment, if one was running: from here on another exception is a bug.
+pub fn finish() -> bool {
+    RUNNING.swap(false, Ordering::Relaxed)
 }
 
-/// Turns the frame of an exception into a return to the end of the experiment that is running. Not for a
-/// double fault, after which the interrupted state is not to be trusted.
+/// Turns the frame of an exception into a return to the end of the experiment that has just been finished.
 pub fn resume(frame: &mut TrapFrame) {
-    RUNNING.store(false, Ordering::Relaxed);
     frame.rip = recover_landing as *const () as u64;
     frame.cs = KERNEL_CS;
     frame.ss = KERNEL_DS;

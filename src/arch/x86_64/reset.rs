@@ -14,6 +14,11 @@ pub fn reset() -> ! {
         port::outb(RESET_CONTROL, 0x02);
         port::outb(RESET_CONTROL, 0x06);
         pause();
+        // Bit 1 of its status: the controller has not read the last byte yet.
+        let mut tries = 100_000;
+        while port::inb(KEYBOARD_COMMAND) & 2 != 0 && tries > 0 {
+            tries -= 1;
+        }
         port::outb(KEYBOARD_COMMAND, 0xFE);
         pause();
         // An IDT of length zero and an exception: #UD cannot be delivered, nor #GP, nor #DF. The CPU shuts

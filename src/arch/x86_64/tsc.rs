@@ -8,6 +8,14 @@ pub fn read() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// Waits for so many ticks.
+pub fn wait(ticks: u64) {
+    let start = read();
+    while read().wrapping_sub(start) < ticks {
+        core::hint::spin_loop();
+    }
+}
+
 /// Nanoseconds that `ticks` take at `hz`; 0 if the rate is not known. Exact for any 64-bit count.
 pub fn to_ns(ticks: u64, hz: u64) -> u64 {
     if hz == 0 {

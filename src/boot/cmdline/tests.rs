@@ -6,8 +6,8 @@ use crate::testing::Random;
 /// Random text of the characters that mean something here.
 pub(super) fn random_text(random: &mut Random) -> String {
     const PIECES: [&str; 18] = [
-        " ", " ", "\"", "=", "a", "root", "ro", "video", "9x9", "--", "-", ".", "\\", ".efi", "\t",
-        "\r\n", "€", "😀",
+        " ", " ", "\"", "=", "a", "root", "ro", "video", "9x9", "--", "-", ".", "\\", ".efi", "\t", "\r\n",
+        "€", "😀",
     ];
     (0..random.index(20)).map(|_| random.pick(&PIECES)).collect()
 }

@@ -56,7 +56,7 @@ pub enum ElfError {
     WritableAndExecutable { index: u16 },
     /// Two segments claim the same address.
     Overlap { first: u16, second: u16 },
-    /// Two segments with different permissions claim the same page.
+    /// Two segments claim the same page.
     SharedPage { first: u16, second: u16 },
     /// No PT_LOAD with anything in it.
     NothingToLoad,
@@ -131,7 +131,7 @@ impl fmt::Display for ElfError {
                 write!(f, "program headers {first} and {second} overlap in memory")
             }
             Self::SharedPage { first, second } => {
-                write!(f, "program headers {first} and {second} share a page but not their permissions")
+                write!(f, "program headers {first} and {second} share a page")
             }
             Self::NothingToLoad => write!(f, "no loadable segment"),
             Self::Entry(v) => {

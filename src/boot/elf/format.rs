@@ -63,4 +63,3 @@ pub fn u32_at(raw: &[u8], at: usize) -> u32 {
 pub fn u64_at(raw: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes_at(raw, at))
 }
-

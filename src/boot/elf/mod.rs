@@ -5,7 +5,7 @@
 //!
 //! - every segment, rounded out to whole pages, lies inside the window, and no two share a byte;
 //! - the bytes to copy are in the file, and never more than the segment holds in memory;
-//! - no segment is both writable and executable, and no page belongs to segments of different permissions;
+//! - no segment is both writable and executable, and no page belongs to two of them: each is mapped once;
 //! - the entry point is a byte of the file that lands in an executable segment.
 //!
 //! Nothing is stored: the program headers are read again from the slice whenever they are needed, and each
@@ -268,7 +268,7 @@ fn compare(a: &Segment<'_>, b: &Segment<'_>) -> Result<(), ElfError> {
         return Err(ElfError::Overlap { first, second });
     }
     let share = a.page_start() < b.page_end() && b.page_start() < a.page_end();
-    if share && a.flags != b.flags {
+    if share {
         return Err(ElfError::SharedPage { first, second });
     }
     Ok(())

@@ -26,6 +26,8 @@ enum Serial {
     None,
     Protocol(NonNull<SerialIoProtocol>),
     Own(Uart<PortBlock>),
+    /// To be opened by our own driver when there is something to say.
+    Unopened,
 }
 
 struct Console {
@@ -47,7 +49,13 @@ pub fn init(firmware: &Firmware) {
 
 /// From here on, only COM1 is left: ExitBootServices takes console and protocols away.
 pub fn firmware_is_gone() {
-    *CONSOLE.lock() = Console { text: ptr::null_mut(), serial: own_uart() };
+    *CONSOLE.lock() = Console { text: ptr::null_mut(), serial: Serial::Unopened };
+}
+
+/// The loader panicked, perhaps in the middle of a line.
+pub fn force_unlock() {
+    // SAFETY: the holder of the lock is the code that panicked, and will not go on.
+    unsafe { CONSOLE.force_unlock() };
 }
 
 /// Prints one line.
@@ -64,8 +72,10 @@ fn own_uart() -> Serial {
 
 fn find_serial(firmware: &Firmware) -> Serial {
     const BY_DRIVER: u32 = 0x10;
-    let (handles, count) = firmware.handles::<8>(&SerialIoProtocol::GUID);
-    let Some(&handle) = handles[..count].first() else { return own_uart() };
+    let (handles, count) = firmware.handles::<32>(&SerialIoProtocol::GUID);
+    let com1 =
+        handles[..count].iter().find(|&&handle| super::devices::uart_port_of(firmware, handle) == Some(COM1));
+    let Some(&handle) = com1 else { return own_uart() };
     let (mut entries, mut entry_count) = (ptr::null(), 0);
     // SAFETY: out pointers of our own; the firmware allocates the list, which is read and given back.
     let has_terminal = unsafe {
@@ -90,8 +100,11 @@ fn find_serial(firmware: &Firmware) -> Serial {
 
 impl Write for Console {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        if matches!(self.serial, Serial::Unopened) {
+            self.serial = own_uart();
+        }
         match &mut self.serial {
-            Serial::None => {}
+            Serial::None | Serial::Unopened => {}
             Serial::Protocol(serial) => {
                 let mut len = text.len();
                 // SAFETY: the protocol is valid until ExitBootServices, which resets this field.

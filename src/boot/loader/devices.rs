@@ -11,7 +11,7 @@ use uefi_raw::protocol::console::{
     GraphicsOutputModeInformation, GraphicsOutputProtocol, GraphicsPixelFormat,
 };
 use uefi_raw::protocol::device_path::{DevicePathProtocol, DeviceSubType, DeviceType};
-use uefi_raw::{Guid, Status, guid};
+use uefi_raw::{Guid, Handle, Status, guid};
 
 /// ACPI 2.0 and later: an RSDP with a 64-bit address in it.
 const ACPI_20: Guid = guid!("8868e871-e4f1-11d3-bc22-0080c73c8881");
@@ -116,7 +116,14 @@ fn describe(base: u64, len: u64, info: &GraphicsOutputModeInformation) -> Frameb
     let Some([red_mask, green_mask, blue_mask]) = masks(info) else { return Framebuffer::default() };
     // Far above any real bus address, but the window for devices ends there.
     let end = base.checked_add(needed).filter(|&end| end <= ECAM_BASE - MMIO_BASE);
-    if end.is_none() || base == 0 || width == 0 || height == 0 || stride < width || len < needed {
+    if end.is_none()
+        || base == 0
+        || base % 4 != 0
+        || width == 0
+        || height == 0
+        || stride < width
+        || len < needed
+    {
         return Framebuffer::default();
     }
     Framebuffer { base, len: needed, width, height, stride, red_mask, green_mask, blue_mask }
@@ -124,10 +131,9 @@ fn describe(base: u64, len: u64, info: &GraphicsOutputModeInformation) -> Frameb
 
 /// The UART behind the firmware's serial console: the first that is one of the PC's two.
 fn serial(firmware: &Firmware) -> Serial {
-    let (handles, count) = firmware.handles::<8>(&SerialIoProtocol::GUID);
+    let (handles, count) = firmware.handles::<32>(&SerialIoProtocol::GUID);
     for &handle in &handles[..count] {
-        let path = firmware.protocol::<DevicePathProtocol>(handle, &DevicePathProtocol::GUID);
-        let Some(port) = path.ok().and_then(|path| uart_port(path.as_ptr())) else { continue };
+        let Some(port) = uart_port_of(firmware, handle) else { continue };
         let mut baud = 0;
         if let Ok(serial) = firmware.protocol::<SerialIoProtocol>(handle, &SerialIoProtocol::GUID) {
             // SAFETY: the protocol and its mode are valid while boot services run.
@@ -141,6 +147,12 @@ fn serial(firmware: &Firmware) -> Serial {
         return Serial { port: port.into(), baud };
     }
     Serial::default()
+}
+
+/// The I/O port of the UART behind a handle, if it is one of the PC's two.
+pub fn uart_port_of(firmware: &Firmware, handle: Handle) -> Option<u16> {
+    let path = firmware.protocol::<DevicePathProtocol>(handle, &DevicePathProtocol::GUID).ok()?;
+    uart_port(path.as_ptr())
 }
 
 /// Finds `Acpi(PNP0501, n)` in a device path: COM1 is number 0.

@@ -13,6 +13,7 @@ use uefi_raw::protocol::console::{InputKey, SimpleTextOutputProtocol};
 use uefi_raw::protocol::loaded_image::LoadedImageProtocol;
 use uefi_raw::table::boot::{BootServices, EventType, MemoryType, TimerDelay, Tpl};
 use uefi_raw::table::configuration::ConfigurationTable;
+use uefi_raw::table::runtime::ResetType;
 use uefi_raw::table::system::SystemTable;
 use uefi_raw::{Guid, Handle, Status};
 
@@ -40,10 +41,14 @@ enum AllocateType {
 }
 
 /// The way into the firmware.
+#[derive(Clone, Copy)]
 pub struct Firmware {
     image: Handle,
     system: NonNull<SystemTable>,
 }
+
+// SAFETY: the loader runs on one processor.
+unsafe impl Send for Firmware {}
 
 impl Firmware {
     /// # Safety
@@ -92,14 +97,21 @@ impl Firmware {
         let _ = call(|| unsafe { (self.boot().set_watchdog_timer)(0, 0, 0, ptr::null()) });
     }
 
-    /// Rate of the time-stamp counter, by the firmware's idea of two milliseconds.
+    /// Rate of the time-stamp counter, by the firmware's idea of half a millisecond. The shortest of a few:
+    /// what gets in between (an SMI, another program on the host) only ever makes it longer. 0 if the result
+    /// is no rate that a CPU has.
     pub fn estimate_tsc_hz(&self) -> u64 {
-        const MICROSECONDS: usize = 2_000;
-        let before = tsc::read();
-        // SAFETY: a plain service call.
-        let status = call(|| unsafe { (self.boot().stall)(MICROSECONDS) });
-        let ticks = tsc::read().saturating_sub(before);
-        if status == Status::SUCCESS { ticks * 1_000_000 / MICROSECONDS as u64 } else { 0 }
+        const MICROSECONDS: usize = 500;
+        const CREDIBLE: core::ops::Range<u64> = 100_000_000..10_000_000_000;
+        let sample = |_| {
+            let before = tsc::read();
+            // SAFETY: a plain service call.
+            let status = call(|| unsafe { (self.boot().stall)(MICROSECONDS) });
+            let ticks = tsc::read().saturating_sub(before);
+            (status == Status::SUCCESS).then_some(ticks * (1_000_000 / MICROSECONDS as u64))
+        };
+        let hz = (0..5).filter_map(sample).min().unwrap_or(0);
+        if CREDIBLE.contains(&hz) { hz } else { 0 }
     }
 
     /// A protocol of a handle.
@@ -191,9 +203,30 @@ impl Firmware {
         if status != Status::SUCCESS {
             return Err(status);
         }
+        if address == 0 {
+            // Free memory like any other to the firmware, but no place for a reference.
+            // SAFETY: just allocated, and not used.
+            let _ = call(|| unsafe { (self.boot().free_pages)(address, pages) });
+            return Err(Status::OUT_OF_RESOURCES);
+        }
         // SAFETY: the firmware has just given us these pages, mapped one to one; nobody else uses them, and
         // memory that came from outside the program has some value in every byte.
         Ok(unsafe { core::slice::from_raw_parts_mut(address as *mut u8, pages * PAGE_SIZE as usize) })
+    }
+
+    /// Resets the machine, by the runtime services: the only way back once boot services are half gone.
+    pub fn reset(&self) -> ! {
+        // SAFETY: runtime services stay, with their tables as they are, until SetVirtualAddressMap.
+        unsafe {
+            let runtime = &*self.system().runtime_services;
+            (runtime.reset_system)(ResetType::COLD, Status::ABORTED, 0, ptr::null())
+        }
+    }
+
+    /// Ends this program at once, from wherever it is.
+    pub fn exit(&self, status: Status) -> ! {
+        // SAFETY: our own image handle; the firmware cleans up after us.
+        unsafe { (self.boot().exit)(self.image, status, 0, ptr::null_mut()) }
     }
 
     /// Waits until a key is pressed or some seconds have passed.

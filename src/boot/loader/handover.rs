@@ -3,26 +3,24 @@
 //! Everything that needs memory or can fail is done in [`prepare`], while there is somebody to return to.
 //! [`Prepared::enter`] then leaves boot services; after that nothing is allocated.
 //!
-//! The page tables are those of `boot::layout`: the kernel image by its segments' permissions, RAM in the
-//! direct map with the largest pages that fit, the framebuffer, and one page onto itself: that with the
-//! kernel's first instructions, which run while CR3 changes.
 //! Source: UEFI 2.10 §7.4.6 (ExitBootServices).
 
-use super::super::elf::{Image, SegmentFlags};
+use super::super::elf::Image;
 use super::super::info::{self, BootInfo, BootTimes, MemoryKind, MemoryRegion, PhysSlice};
-use super::super::layout::{DIRECT_MAP_BASE, DIRECT_MAP_SIZE, MMIO_BASE, PAGE_SIZE};
-use super::super::memmap::{self, Descriptor, OwnRange};
+use super::super::layout::PAGE_SIZE;
+use super::super::memmap::{self, OwnRange};
 use super::devices::Devices;
-use super::error::{Failure, Reason};
+use super::error::{Failure, Reason, StatusName};
 use super::files::File;
 use super::firmware::{Firmware, call, ticks_in_firmware};
+use super::memory_map::{MemoryMap, SPARE_DESCRIPTORS};
+use super::tables;
 use crate::arch::x86_64::cpu::Features;
-use crate::arch::x86_64::paging::map::{map_page, map_range, tables_needed};
-use crate::arch::x86_64::paging::{Entry, Flags, Tables};
 use crate::arch::x86_64::{cr, tsc};
 use core::convert::Infallible;
 use uefi_raw::Status;
-use uefi_raw::table::boot::{MemoryDescriptor, MemoryType};
+use uefi_raw::protocol::memory_protection::MemoryAttributeProtocol;
+use uefi_raw::table::boot::{MemoryAttribute, MemoryType};
 
 /// What the earlier steps found.
 pub struct Loaded<'a> {
@@ -36,14 +34,6 @@ pub struct Loaded<'a> {
     pub tsc_hz: u64,
 }
 
-/// The firmware's memory map, in a buffer with room for it to grow.
-struct MemoryMap {
-    buffer: &'static mut [u8],
-    len: usize,
-    descriptor_size: usize,
-    key: usize,
-}
-
 /// Everything that the kernel gets, all but the final memory map.
 pub struct Prepared {
     info: &'static mut BootInfo,
@@ -52,89 +42,6 @@ pub struct Prepared {
     map: MemoryMap,
     entry_phys: u64,
     pml4: u64,
-}
-
-/// Descriptors by which the map may still grow: each allocation splits one, and so do event handlers in
-/// ExitBootServices.
-const SPARE_DESCRIPTORS: usize = 64;
-
-impl MemoryMap {
-    /// Gets a buffer that is large enough, and the map.
-    fn new(firmware: &Firmware) -> Result<Self, Failure> {
-        let mut map = Self { buffer: &mut [], len: 0, descriptor_size: 0, key: 0 };
-        // With no buffer the firmware answers with the size it needs, and with that of a descriptor.
-        let status = map.fetch(firmware);
-        if status != Status::BUFFER_TOO_SMALL || map.descriptor_size < size_of::<MemoryDescriptor>() {
-            return Err(Failure::firmware("memory map", "the firmware does not say how large it is", status));
-        }
-        let bytes = map.len + SPARE_DESCRIPTORS * map.descriptor_size;
-        map.buffer = firmware
-            .allocate(MemoryType::LOADER_DATA, bytes as u64)
-            .map_err(|status| Failure::firmware("memory map", "no memory for it", status))?;
-        match map.fetch(firmware) {
-            Status::SUCCESS => Ok(map),
-            status => Err(Failure::firmware("memory map", "cannot get it", status)),
-        }
-    }
-
-    /// Reads the map into the buffer.
-    fn fetch(&mut self, firmware: &Firmware) -> Status {
-        let (mut len, mut version) = (self.buffer.len(), 0);
-        // SAFETY: the buffer is `len` bytes long; the out pointers are ours.
-        let status = call(|| unsafe {
-            (firmware.boot().get_memory_map)(
-                &mut len,
-                self.buffer.as_mut_ptr().cast(),
-                &mut self.key,
-                &mut self.descriptor_size,
-                &mut version,
-            )
-        });
-        self.len = len;
-        status
-    }
-
-    /// The descriptors, each `descriptor_size` bytes after the last: newer firmware may have longer ones.
-    fn descriptors(&self) -> impl Iterator<Item = Descriptor> + Clone + '_ {
-        self.buffer[..self.len].chunks_exact(self.descriptor_size).map(|bytes| {
-            // SAFETY: the chunk is at least as long as a descriptor, whose fields are all integers.
-            let d = unsafe { bytes.as_ptr().cast::<MemoryDescriptor>().read_unaligned() };
-            Descriptor {
-                efi_type: d.ty.0,
-                phys_start: d.phys_start,
-                pages: d.page_count,
-                attributes: d.att.bits(),
-            }
-        })
-    }
-
-    fn count(&self) -> usize {
-        self.len / self.descriptor_size
-    }
-}
-
-/// Page tables from a run of pages that was set aside; memory is mapped one to one.
-struct Pool {
-    next: u64,
-    end: u64,
-}
-
-impl Tables for Pool {
-    fn allocate(&mut self) -> Option<u64> {
-        let table = self.next;
-        self.next += PAGE_SIZE;
-        (table < self.end).then_some(table)
-    }
-
-    fn get(&self, table: u64, index: usize) -> Entry {
-        // SAFETY: tables come from the pool alone, and an index is below 512.
-        unsafe { (table as *const Entry).add(index).read() }
-    }
-
-    fn set(&mut self, table: u64, index: usize, entry: Entry) {
-        // SAFETY: as above.
-        unsafe { (table as *mut Entry).add(index).write(entry) };
-    }
 }
 
 /// Allocates and fills everything but the final memory map.
@@ -148,27 +55,18 @@ pub fn prepare(firmware: &Firmware, loaded: &Loaded<'_>) -> Result<Prepared, Fai
     let (info, regions, boot_info) = allocate_boot_info(firmware, loaded, &map)?;
 
     // The map as it is now: the kinds of RAM will still change, but not what is RAM.
-    let ram = regions_now(&map, regions)?;
-    let top_level = if loaded.features.contains(Features::PAGE_1G) { 3 } else { 2 };
-    let entry_phys = kernel.start + (image.entry() - image.base());
-    let fb = loaded.devices.framebuffer;
-    // Tables for RAM; for image, framebuffer and entry page; and the root.
-    let mut tables = 1;
-    for (start, len) in ram_runs(&regions[..ram]) {
-        tables += tables_needed(DIRECT_MAP_BASE + start, len, top_level);
-    }
-    tables += tables_needed(image.base(), image.len_bytes(), 1)
-        + tables_needed(MMIO_BASE + fb.base, fb.len + PAGE_SIZE, 2)
-        + tables_needed(entry_phys, PAGE_SIZE, 1);
-    let table_pages = firmware
-        .allocate(MemoryType::LOADER_DATA, tables * PAGE_SIZE)
-        .map_err(|status| Failure::firmware("page tables", "no memory for them", status))?;
-    table_pages.fill(0);
-    let page_tables = own(table_pages, MemoryKind::PageTables);
+    let known = regions_now(&map, regions)?;
+    let plan = tables::Plan::new(
+        image,
+        kernel.start,
+        loaded.devices.framebuffer,
+        &regions[..known],
+        loaded.features,
+    );
+    let entry_phys = plan.entry_phys;
+    make_executable(firmware, entry_phys);
+    let page_tables = own(plan.build(firmware)?, MemoryKind::PageTables);
     let pml4 = page_tables.start;
-    let mut pool = Pool { next: pml4 + PAGE_SIZE, end: pml4 + tables * PAGE_SIZE };
-    build_tables(&mut pool, pml4, loaded, kernel.start, entry_phys, &regions[..ram], top_level)
-        .map_err(|error| Failure::new("page tables", Reason::PageTables(error)))?;
 
     let initrd = loaded.initrd.as_ref().map_or(&[][..], |file| file.bytes());
     let initrd_start = if initrd.is_empty() { 0 } else { initrd.as_ptr() as u64 };
@@ -186,7 +84,7 @@ pub fn prepare(firmware: &Firmware, loaded: &Loaded<'_>) -> Result<Prepared, Fai
         rsdp: loaded.devices.rsdp,
         efi_system_table: core::ptr::from_ref(firmware.system()) as u64,
         trampoline: trampoline.start,
-        framebuffer: fb,
+        framebuffer: loaded.devices.framebuffer,
         serial: loaded.devices.serial,
         times: BootTimes {
             loader_start: loaded.start,
@@ -210,8 +108,8 @@ fn own(memory: &[u8], kind: MemoryKind) -> OwnRange {
 
 /// Copies the segments to pages of their own. What no segment covers is zero, as is the rest of each.
 fn load_image(firmware: &Firmware, image: &Image<'_>) -> Result<&'static mut [u8], Failure> {
-    // Code, because firmware with a strict policy maps data pages no-execute, and the kernel's first
-    // instructions run on the firmware's page tables.
+    // Code, because some firmware maps data pages no-execute, and the kernel's first instructions run on the
+    // firmware's page tables.
     let memory = firmware
         .allocate(MemoryType::LOADER_CODE, image.len_bytes())
         .map_err(|status| Failure::firmware("\\kernel.elf", "no memory for it", status))?;
@@ -221,6 +119,24 @@ fn load_image(firmware: &Firmware, image: &Image<'_>) -> Result<&'static mut [u8
         memory[at..at + segment.bytes.len()].copy_from_slice(segment.bytes);
     }
     Ok(memory)
+}
+
+/// The kernel's first instructions run on the firmware's page tables. Firmware with the strictest policy gives
+/// out even code pages as not executable, and has a protocol to change that (UEFI 2.10 §7.2.3.2).
+fn make_executable(firmware: &Firmware, address: u64) {
+    let Ok(protocol) = firmware.locate::<MemoryAttributeProtocol>(&MemoryAttributeProtocol::GUID) else {
+        return;
+    };
+    let page = address & !(PAGE_SIZE - 1);
+    // SAFETY: a page of our own, which nobody writes from now on.
+    let status = call(|| unsafe {
+        let this = protocol.as_ptr();
+        let _ = ((*this).set_memory_attributes)(this, page, PAGE_SIZE, MemoryAttribute::READ_ONLY);
+        ((*this).clear_memory_attributes)(this, page, PAGE_SIZE, MemoryAttribute::EXECUTE_PROTECT)
+    });
+    if status != Status::SUCCESS {
+        say!("warning: cannot make the kernel's first page executable: {}", StatusName(status));
+    }
 }
 
 /// A page below 1 MiB for starting the other processors: they begin in real mode. Not below 4 KiB, where
@@ -278,75 +194,16 @@ fn regions_now(map: &MemoryMap, regions: &mut [MemoryRegion]) -> Result<usize, F
         .map_err(|error| Failure::new("memory map", Reason::MemoryMap(error)))
 }
 
-/// Start and length of each stretch of RAM, whatever its kinds: they share one mapping.
-fn ram_runs(regions: &[MemoryRegion]) -> impl Iterator<Item = (u64, u64)> + '_ {
-    let mut ram = regions.iter().filter(|region| region.kind.is_ram()).peekable();
-    core::iter::from_fn(move || {
-        let first = ram.next()?;
-        let mut end = first.end();
-        while let Some(next) = ram.next_if(|next| next.start == end) {
-            end = next.end();
-        }
-        // What the direct map has no room for stays unmapped, and so unused.
-        Some((first.start, end.min(DIRECT_MAP_SIZE).saturating_sub(first.start)))
-    })
-}
-
-fn build_tables(
-    pool: &mut Pool,
-    pml4: u64,
-    loaded: &Loaded<'_>,
-    kernel_phys: u64,
-    entry_phys: u64,
-    regions: &[MemoryRegion],
-    top_level: u32,
-) -> Result<(), crate::arch::x86_64::paging::map::MapError> {
-    let data = Flags::WRITE | Flags::NO_EXECUTE | Flags::GLOBAL;
-    for (start, len) in ram_runs(regions) {
-        map_range(pool, pml4, DIRECT_MAP_BASE + start, start, len, data, top_level)?;
-    }
-    let image = &loaded.image;
-    for segment in image.segments() {
-        let mut flags = Flags::GLOBAL;
-        if segment.flags.contains(SegmentFlags::W) {
-            flags |= Flags::WRITE;
-        }
-        if !segment.flags.contains(SegmentFlags::X) {
-            flags |= Flags::NO_EXECUTE;
-        }
-        let start = segment.page_start();
-        let phys = kernel_phys + (start - image.base());
-        // Small pages, so that the kernel can take single ones away (stack guards).
-        map_range(pool, pml4, start, phys, segment.page_end() - start, flags, 1)?;
-    }
-    let fb = loaded.devices.framebuffer;
-    if fb.base != 0 {
-        let start = fb.base & !(PAGE_SIZE - 1);
-        let len = (fb.base + fb.len).next_multiple_of(PAGE_SIZE) - start;
-        // Write-through until the kernel makes cache type 1 write-combining.
-        map_range(pool, pml4, MMIO_BASE + start, start, len, data | Flags::PWT, 2)?;
-    }
-    let page = entry_phys & !(PAGE_SIZE - 1);
-    map_page(pool, pml4, page, page, Flags::empty(), 1)
-}
-
 impl Prepared {
-    /// Leaves the firmware and enters the kernel. Returns only if the firmware does not let go.
+    /// Leaves the firmware and enters the kernel. Returns only if the firmware has not begun to let go.
     pub fn enter(mut self, firmware: &Firmware) -> Result<Infallible, Failure> {
         say!("leaving the firmware");
         self.exit_boot_services(firmware)?;
-        super::console::firmware_is_gone();
-
-        match memmap::normalise(self.map.descriptors(), &self.own, self.regions) {
-            Ok(summary) => self.info.regions.len = summary.len as u64,
-            Err(error) => {
-                // There is nobody left to return to.
-                say!("error: memory map: {}", Reason::MemoryMap(error));
-                cr::wait_forever();
-            }
-        }
+        // The firmware's interrupt handlers are gone with it.
+        cr::disable_interrupts();
         self.info.times.exit_boot_services = tsc::read();
         self.info.times.in_firmware = ticks_in_firmware();
+        super::forget_firmware();
         // SAFETY: asm/entry.S has this signature; the ELF check has put the entry into an executable segment,
         // `load_image` has copied it to this physical address, and the tables map it there too.
         let entry: extern "sysv64" fn(*const BootInfo, u64) -> ! =
@@ -354,15 +211,26 @@ impl Prepared {
         entry(self.info, self.pml4)
     }
 
-    /// The map's key must be that of the latest change. Event handlers that run inside the call may change
-    /// the map once more: then it is fetched again, and only GetMemoryMap and ExitBootServices may be
-    /// called from then on.
+    /// The map's key must be that of the latest change, and event handlers that run inside the call may change
+    /// the map once more: then both are repeated. The regions are made of the map before the call, so that a
+    /// map which contradicts ours is an error while there is still somebody to tell.
     fn exit_boot_services(&mut self, firmware: &Firmware) -> Result<(), Failure> {
         let mut status = Status::ABORTED;
         for _ in 0..4 {
             let fetched = self.map.fetch(firmware);
             if fetched != Status::SUCCESS {
-                return Err(Failure::firmware("memory map", "cannot get it again", fetched));
+                return self.refused(
+                    firmware,
+                    status,
+                    Failure::firmware("memory map", "cannot get it again", fetched),
+                );
+            }
+            match memmap::normalise(self.map.descriptors(), &self.own, self.regions) {
+                Ok(summary) => self.info.regions.len = summary.len as u64,
+                Err(error) => {
+                    let failure = Failure::new("memory map", Reason::MemoryMap(error));
+                    return self.refused(firmware, status, failure);
+                }
             }
             // SAFETY: our image handle, and the key of the map just fetched.
             status = call(|| unsafe { (firmware.boot().exit_boot_services)(firmware.image(), self.map.key) });
@@ -370,6 +238,20 @@ impl Prepared {
                 return Ok(());
             }
         }
-        Err(Failure::firmware("ExitBootServices", "refused", status))
+        self.refused(firmware, status, Failure::firmware("ExitBootServices", "refused", status))
+    }
+
+    /// Before the first call of ExitBootServices an error can go up as any other. After it the firmware is half
+    /// gone, even if it refused: its drivers have stopped, and nothing but the two calls above is allowed. What
+    /// is left is COM1 and a reset.
+    fn refused(&self, firmware: &Firmware, last: Status, failure: Failure) -> Result<(), Failure> {
+        if last == Status::ABORTED {
+            return Err(failure);
+        }
+        super::console::firmware_is_gone();
+        say!("error: {failure}");
+        say!("the firmware cannot be returned to; resetting in 10 seconds");
+        tsc::wait(10 * self.info.times.tsc_hz);
+        firmware.reset()
     }
 }

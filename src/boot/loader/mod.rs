@@ -5,7 +5,7 @@
 //! 1. [`firmware`]: the system table, the clock, and what CPU this is.
 //! 2. [`files`]: our own volume, `\cmdline.txt`, `\kernel.elf`, and the initrd if one is asked for.
 //! 3. [`devices`]: ACPI's root pointer, the framebuffer, the serial port.
-//! 4. [`handover`]: the kernel's pages, its page tables, `BootInfo`, ExitBootServices, the jump.
+//! 4. [`handover`]: the kernel's pages, its page [`tables`], `BootInfo`, ExitBootServices, the jump.
 //!
 //! Up to ExitBootServices any failure is one line on the console and a return to the firmware. Firmware
 //! calls all go through [`firmware::call`], which adds up the time they take: most of the time before the
@@ -24,14 +24,17 @@ mod error;
 mod files;
 mod firmware;
 mod handover;
+mod memory_map;
+mod tables;
 
 use super::cmdline::{self, CommandLine, MAX_LEN};
 use super::elf::{Image, Window};
 use crate::arch::x86_64::cpu::Features;
-use crate::arch::x86_64::cr::Cr4;
+use crate::arch::x86_64::cr::{self, Cr4};
 use crate::arch::x86_64::tsc;
 use error::{Failure, Reason};
 use firmware::Firmware;
+use spin::Mutex;
 use uefi_raw::table::system::SystemTable;
 use uefi_raw::{Handle, Status};
 
@@ -41,6 +44,7 @@ pub unsafe fn main(image: Handle, system: *mut SystemTable) -> Status {
     let start = tsc::read();
     // SAFETY: as the caller says.
     let firmware = unsafe { Firmware::new(image, system) };
+    *FIRMWARE.lock() = Some(firmware);
     console::init(&firmware);
     say!("SIS loader {}", env!("CARGO_PKG_VERSION"));
     let Err(failure) = run(&firmware, start);
@@ -134,11 +138,27 @@ fn command_line<'o>(
     Ok(decoded.text)
 }
 
+/// For a panic, which gets no arguments. `None` before the start and after ExitBootServices.
+static FIRMWARE: Mutex<Option<Firmware>> = Mutex::new(None);
+
+/// From here on a panic has nobody to return to.
+fn forget_firmware() {
+    *FIRMWARE.lock() = None;
+    console::firmware_is_gone();
+}
+
 /// A panic of the loader itself: a bug, but still not a silent one.
 pub fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    console::force_unlock();
     say!("error: panic: {}", info.message());
     if let Some(at) = info.location() {
         say!("error: at {at}");
     }
-    crate::arch::x86_64::cr::wait_forever()
+    match FIRMWARE.lock().take() {
+        Some(firmware) => {
+            firmware.wait_for_key(10);
+            firmware.exit(Status::ABORTED)
+        }
+        None => cr::wait_forever(),
+    }
 }

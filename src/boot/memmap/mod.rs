@@ -20,7 +20,7 @@ mod totals;
 use core::fmt;
 
 use super::info::{MemoryKind, MemoryRegion};
-use super::layout::PAGE_SIZE;
+use super::layout::{DIRECT_MAP_SIZE, PAGE_SIZE};
 use kinds::{EFI_CACHEABILITY_MASK, is_free, is_own, restriction};
 pub use kinds::{EFI_MEMORY_RUNTIME, EFI_MEMORY_SP, EFI_MEMORY_WB, kind_of};
 pub use totals::{ALL_KINDS, Totals, largest_usable, ram_end, totals};
@@ -149,10 +149,10 @@ fn join((a, x): (MemoryKind, u64), (b, y): (MemoryKind, u64)) -> (MemoryKind, u6
     }
 }
 
-/// Regions that [`normalise`] needs at most: each start and end of a range is one more boundary, so is the
-/// end of page 0, and there is one region less than boundaries.
+/// Regions that [`normalise`] needs at most: each start and end of a range is one more boundary, and so are the
+/// ends of page 0 and of the direct map.
 pub const fn max_regions(descriptors: usize, own_ranges: usize) -> usize {
-    descriptors.saturating_add(own_ranges).saturating_mul(2)
+    descriptors.saturating_add(own_ranges).saturating_mul(2).saturating_add(1)
 }
 
 /// Writes the regions to `out`, ascending.
@@ -160,7 +160,8 @@ pub const fn max_regions(descriptors: usize, own_ranges: usize) -> usize {
 /// The iterator is walked once for each boundary and must give the same each time. Own ranges take the
 /// place of what the firmware calls free by then (conventional, loader and boot services memory) and keep
 /// its attributes; on anything else they are an error, for then either the map or the loader is wrong.
-/// Page 0 is never free, so that physical address 0 can mean "none".
+/// Page 0 is never free, so that physical address 0 can mean "none"; nor is what the direct map has no room
+/// for.
 pub fn normalise<I>(descriptors: I, own: &[OwnRange], out: &mut [MemoryRegion]) -> Result<Summary, MapError>
 where
     I: Iterator<Item = Descriptor> + Clone,
@@ -173,7 +174,11 @@ where
     let mut at = 0;
     while at < PHYS_END {
         // What covers `at`, and how far that stays the same.
-        let mut next = if at == 0 { PAGE_SIZE } else { PHYS_END };
+        let mut next = match at {
+            0 => PAGE_SIZE,
+            1..DIRECT_MAP_SIZE => DIRECT_MAP_SIZE,
+            _ => PHYS_END,
+        };
         let mut found: Option<(MemoryKind, u64)> = None;
         let mut claims = 0usize;
         for span in spans.clone().filter(|span| span.end > at) {
@@ -187,7 +192,7 @@ where
             found = Some(found.map_or(claim, |other| join(other, claim)));
         }
         summary.overlaps += usize::from(claims > 1);
-        if at == 0 {
+        if at == 0 || at >= DIRECT_MAP_SIZE {
             found = found.map(|(kind, attributes)| {
                 if is_free(kind) { (MemoryKind::Reserved, attributes) } else { (kind, attributes) }
             });

@@ -294,8 +294,7 @@ fn model(page: u64, map: &[Descriptor], own: &[OwnRange]) -> Result<Option<(Memo
             found.push((kind, d.attributes));
         }
     }
-    let order =
-        [Unusable, Reserved, Mmio, Persistent, Runtime, AcpiNvs, AcpiReclaim, BootServices, Usable];
+    let order = [Unusable, Reserved, Mmio, Persistent, Runtime, AcpiNvs, AcpiReclaim, BootServices, Usable];
     let mut result = None;
     for kind in order {
         let same = || found.iter().filter(|(k, _)| *k == kind).map(|(_, a)| *a);
@@ -305,7 +304,8 @@ fn model(page: u64, map: &[Descriptor], own: &[OwnRange]) -> Result<Option<(Memo
             break;
         }
     }
-    if page == 0 && matches!(result, Some((Usable | BootServices, _))) {
+    let unusable = page == 0 || page >= DIRECT_MAP_SIZE / PAGE_SIZE;
+    if unusable && matches!(result, Some((Usable | BootServices, _))) {
         result = result.map(|(_, attributes)| (Reserved, attributes));
     }
     let owners: Vec<_> =
@@ -342,8 +342,7 @@ fn random_maps_are_what_the_model_says() {
             }
         }
 
-        let expected: Result<Vec<_>, ()> =
-            modelled_pages().map(|page| model(page, &map, &ranges)).collect();
+        let expected: Result<Vec<_>, ()> = modelled_pages().map(|page| model(page, &map, &ranges)).collect();
         let (Ok(expected), Ok(found)) = (&expected, run(&map, &ranges)) else {
             assert_eq!(expected.is_err(), run(&map, &ranges).is_err(), "{map:x?} {ranges:x?}");
             bad += 1;

@@ -17,8 +17,11 @@
 //! * nothing is painted outside the grid after `attach` has cleared the surface once;
 //! * a cell is 16 bits, which keeps both grids within 128 KiB of static memory at 240 by 135.
 //!
+//! Here are the grid and what moves in it. [`escape`] takes the bytes apart, [`cell`] and [`font`] say what a
+//! character looks like, [`paint`] is the flush.
+//!
 //! Control functions: ECMA-48, section 8.3 (CUP, CUU, CUD, CUF, CUB, ED, EL, SGR), of which the ones that
-//! log lines and the monitor's editor use. The font is Spleen 8x16 by Frederic Cambus, a PSF1 file.
+//! log lines and the monitor's editor use.
 
 mod cell;
 mod escape;
@@ -313,7 +316,6 @@ impl Console {
             _ => {}
         }
     }
-
 }
 
 impl Default for Console {

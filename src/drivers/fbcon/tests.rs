@@ -185,15 +185,8 @@ fn colours_and_text_in_cells() {
     let mut screen = Screen::new(160, 16, 160, Format::Bgr);
     let mut console = attached(&mut screen);
     console.write(b"\x1b[31mr\x1b[1mR\x1b[0;97;44mw\x1b[7mi\x1b[27;39;49md\x1b[38;5;1mx\x1b[mn");
-    let want = [
-        (b'r', 1, 0),
-        (b'R', 9, 0),
-        (b'w', 15, 4),
-        (b'i', 4, 7),
-        (b'd', 7, 0),
-        (b'x', 7, 0),
-        (b'n', 7, 0),
-    ];
+    let want =
+        [(b'r', 1, 0), (b'R', 9, 0), (b'w', 15, 4), (b'i', 4, 7), (b'd', 7, 0), (b'x', 7, 0), (b'n', 7, 0)];
     for (column, (glyph, foreground, background)) in want.into_iter().enumerate() {
         assert!(
             console.text[0][column] == Cell::new(glyph.into(), foreground, background),

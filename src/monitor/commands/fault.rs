@@ -5,6 +5,7 @@
 
 use super::{Call, Result};
 use crate::arch::x86_64::cr::Cr0;
+use crate::arch::x86_64::frame::ERROR_CODE_VECTORS;
 use crate::arch::x86_64::recover::{self, Provoke};
 use crate::arch::x86_64::{fpu, gdt};
 use crate::kernel::image;
@@ -109,6 +110,10 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let (provoke, (a, b)) = match (KINDS.iter().find(|kind| kind.name == word), parse::number(word)) {
         (Some(kind), _) => (kind.provoke, (kind.arguments)()),
+        // INT pushes no error code, whatever the vector: a stub that expects one needs it made.
+        (None, Some(vector @ 0..=63)) if ERROR_CODE_VECTORS >> vector & 1 != 0 => {
+            (fault_synthetic as Provoke, (vector, 0))
+        }
         (None, Some(vector @ 0..=255)) => (fault_int as Provoke, (vector, 0)),
         _ => return Err(Problem::Unknown(word)),
     };

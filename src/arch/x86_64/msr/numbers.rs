@@ -16,5 +16,11 @@ pub const IA32_KERNEL_GS_BASE: u32 = 0xC000_0102;
 /// Local APIC's base address and mode.
 pub const IA32_APIC_BASE: u32 = 0x1B;
 
+/// CR4: long mode's page-table format. Here, because assembly needs it before Rust runs.
+pub const CR4_PAE: u64 = 1 << 5;
+/// CR4: machine checks are reported as #MC.
+pub const CR4_MCE: u64 = 1 << 6;
+
 /// What assembly knows of it; see build.rs.
-pub const ASM: &[(&str, u64)] = &[("IA32_EFER", IA32_EFER as u64), ("EFER_NXE", EFER_NXE)];
+pub const ASM: &[(&str, u64)] =
+    &[("IA32_EFER", IA32_EFER as u64), ("EFER_NXE", EFER_NXE), ("CR4_PAE", CR4_PAE), ("CR4_MCE", CR4_MCE)];

@@ -152,9 +152,7 @@ fn load_options_that_are_no_text() {
     // What OVMF adds to the boot options it makes: gBmAutoCreateBootOptionGuid, 8108AC4E-9F11-...
     let guid =
         [0x4E, 0xAC, 0x08, 0x81, 0x11, 0x9F, 0x59, 0x4D, 0x85, 0x0E, 0xE2, 0x1A, 0x52, 0x2C, 0x59, 0xB2];
-    assert!(
-        char::decode_utf16(guid.chunks(2).map(|c| u16::from_le_bytes([c[0], c[1]]))).all(|c| c.is_ok())
-    );
+    assert!(char::decode_utf16(guid.chunks(2).map(|c| u16::from_le_bytes([c[0], c[1]]))).all(|c| c.is_ok()));
     assert_eq!(options(&guid), None);
     for raw in [
         &b"monitor"[..],
@@ -185,12 +183,8 @@ fn random_guids_are_not_taken_for_text() {
 
 #[test]
 fn warnings_are_words_and_ordered() {
-    let all = [
-        Warning::Utf16,
-        Warning::MoreLines,
-        Warning::TooLong { limit: 1 },
-        Warning::Binary { offset: 0 },
-    ];
+    let all =
+        [Warning::Utf16, Warning::MoreLines, Warning::TooLong { limit: 1 }, Warning::Binary { offset: 0 }];
     assert!(all.windows(2).all(|w| w[0] < w[1]));
     assert_eq!(all[2].to_string(), "longer than 1 bytes; cut at the last blank before that");
 }

@@ -19,8 +19,8 @@ mod tests;
 
 use core::fmt;
 
-pub use registers::{Registers, reg};
 use registers::{FLOATING, FifoControl, LineControl, LineStatus, ModemControl, ModemStatus};
+pub use registers::{Registers, reg};
 
 /// The input clock of every PC's UART, 1.8432 MHz, by the 16 of its baud generator (section 8.3).
 const BASE_BAUD: u32 = 115_200;

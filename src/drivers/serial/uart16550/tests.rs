@@ -253,8 +253,7 @@ fn a_port_that_vanishes_gives_no_bytes() {
 
 #[test]
 fn divisors() {
-    let rates =
-        [(115_200, 1), (57_600, 2), (38_400, 3), (9_600, 12), (300, 384), (110, 1047), (2, 57_600)];
+    let rates = [(115_200, 1), (57_600, 2), (38_400, 3), (9_600, 12), (300, 384), (110, 1047), (2, 57_600)];
     for (baud, want) in rates {
         assert_eq!(divisor(baud), Some(want));
     }

@@ -1,0 +1,265 @@
+"""The debugger: breakpoints that typing hits, backtraces through exceptions, the `sis` commands, and `make gdb` itself.
+
+gdb runs in batch mode on a machine that QMP has stopped. What is typed on the serial line meanwhile waits
+there until gdb lets the machine go on, so that nothing here depends on who is faster.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+
+from lib import build
+from lib.guest import SLOW
+from lib.harness import Skip, check, test
+
+TIMEOUT = 120
+HELPERS = build.ROOT / "test" / "gdb" / "sis.py"
+ECHO = "sis::monitor::commands::text::echo"
+BUILDS = ["release", "debug"]
+
+
+def need_gdb():
+    """The gdb to use; skips the test where there is none that can run the helpers."""
+    gdb = shutil.which(os.environ.get("GDB", "gdb"))
+    if not gdb:
+        raise Skip("gdb is not installed")
+    answer = subprocess.run([gdb, "-nx", "-batch", "-ex", 'python print("yes")'], capture_output=True, text=True, check=False)
+    if "yes" not in answer.stdout:
+        raise Skip(f"{gdb} has no Python")
+    return gdb
+
+
+class Debugged:
+    """A machine with a gdb stub, at the monitor's prompt."""
+
+    def __init__(self, t, name="release", **machine):
+        self.gdb, self.t, self.outputs = need_gdb(), t, build.BY_NAME[name]
+        self.folder = tempfile.TemporaryDirectory(prefix="sis-", dir="/tmp")
+        self.socket = f"{self.folder.name}/gdb"
+        self.guest = t.boot(outputs=self.outputs, gdb=f"unix:{self.socket},server=on,wait=off", **machine)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.guest.kill()
+        self.folder.cleanup()
+
+    def run(self, *commands, typed=None):
+        """What gdb prints for these commands. The machine is stopped, and goes on when gdb has detached."""
+        self.guest.qmp("stop")
+        if typed:
+            self.guest.send(typed + "\r")
+        words = [self.gdb, "-nx", "-q", "-batch", str(self.outputs.kernel), "-ex", "set pagination off", "-ex", "set width 0",
+                 "-ex", f"source {HELPERS}", "-ex", f"target remote {self.socket}"]
+        for command in commands:
+            words += ["-ex", command]
+        done = subprocess.run(words + ["-ex", "delete", "-ex", "detach"], text=True, errors="replace", stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT * SLOW)
+        with open(self.t.directory / "gdb.log", "a", encoding="utf-8") as log:
+            log.write(done.stdout)
+        return done.stdout
+
+
+def frames(text):
+    """The lines of the backtraces in gdb's output."""
+    return re.findall(r"^#\d+ .*", text, re.MULTILINE)
+
+
+def check_backtrace(text, functions):
+    """A backtrace names these functions, the innermost first, and ends where the kernel began."""
+    lines, at = frames(text), 0
+    for function in functions:
+        found = next((i for i in range(at, len(lines)) if re.search(function, lines[i])), None)
+        check(found is not None, f"the backtrace does not name {function} (in this order: {', '.join(functions)}):\n{text}")
+        at = found + 1
+    check(lines and "start_high" in lines[-1], f"the backtrace does not end at start_high:\n{text}")
+    check("Backtrace stopped" not in text and "??" not in text, f"the backtrace lost its way:\n{text}")
+
+
+@test("gdb-breakpoint", build=BUILDS)
+def breakpoint_(t, build):
+    """A breakpoint in a monitor command, hit by typing the command; then the command goes on as if nothing had been."""
+    with Debugged(t, build) as machine:
+        text = machine.run(f"break {ECHO}", "continue", "bt", typed="echo hello")
+        check(re.search(rf"hit Breakpoint 1.*\b{ECHO}\b", text), f"the breakpoint was not hit:\n{text}")
+        check_backtrace(text, [rf"\b{ECHO}\b", "sis::monitor", "kernel_main"])
+        machine.guest.expect("\r\nhello\r\n")
+        machine.guest.prompt()
+
+
+# What is typed, and the functions between the trap handler and kernel_main.
+THROUGH = {
+    "x 0x10": ["signal handler", "probe_read_u64", r"\bsis::monitor::commands::memory::examine\b"],
+    "fault pf": ["signal handler", "fault_read", "recover_call", r"\bsis::monitor::commands::fault::run\b"],
+    "fault exec": ["signal handler", "fault_jump", "recover_call", r"\bsis::monitor::commands::fault::run\b"],
+    "fault ac": ["signal handler", "fault_synthetic", "recover_call", r"\bsis::monitor::commands::fault::run\b"],
+    "fault mc": ["signal handler", "fault_int", "recover_call", r"\bsis::monitor::commands::fault::run\b"],
+    "fault db": ["signal handler", "fault_db", "recover_call", r"\bsis::monitor::commands::fault::run\b"],
+}
+
+
+@test("gdb-backtrace", build=BUILDS)
+def backtrace(t, build):
+    """`bt` in the trap handler walks through the exception's frame, on the same stack and from an IST stack."""
+    with Debugged(t, build) as machine:
+        for line, functions in THROUGH.items():
+            text = machine.run("break trap_handler", "continue", "bt", typed=line)
+            check_backtrace(text, ["trap_handler", *functions, "kernel_main"])
+            machine.guest.prompt()
+        check(machine.guest.command("echo alive") == "alive", "no answer")
+
+
+@test("gdb-backtrace-fatal", kind=["df", "stack-overflow"])
+def backtrace_fatal(t, kind):
+    """The same from the double fault's stack: a stack pointer that is gone, and a stack that is full."""
+    function = {"df": "fault_df", "stack-overflow": "fault_stack_overflow"}[kind]
+    with Debugged(t) as machine:
+        text = machine.run("break trap_handler", "continue", "bt", typed=f"fault {kind}")
+        check_backtrace(text, ["trap_handler", "signal handler", function, "recover_call", "sis::monitor::commands::fault::run", "kernel_main"])
+        if kind == "stack-overflow":
+            check(text.count(" fault_stack_overflow ") > 100, f"the recursion is not there:\n{text[:2000]}")
+
+
+UP = """python
+for _ in range(20):
+    gdb.execute("up", to_string=True)
+    if "examine" in (gdb.selected_frame().name() or ""):
+        break
+place = gdb.selected_frame().find_sal()
+print(f"up: {place.symtab.filename}:{place.line}")
+end
+"""
+
+
+@test("gdb-up")
+def up(t):
+    """`up` leads to the line of the Rust function that asked for the access, with its variables."""
+    script = t.directory / "up.gdb"
+    script.write_text(UP)
+    with Debugged(t, "debug") as machine:
+        text = machine.run("break trap_handler", "continue", f"source {script}", "info locals", typed="x 0x10")
+        found = re.search(r"^up: (.*):(\d+)$", text, re.MULTILINE)
+        check(found and found[1].endswith("src/monitor/commands/memory.rs"), f"up does not lead to examine:\n{text}")
+        line = (build.ROOT / "src/monitor/commands/memory.rs").read_text().splitlines()[int(found[2]) - 1]
+        check("probe::read_" in line, f"up leads to the line {line!r}")
+
+
+@test("gdb-landing")
+def landing(t):
+    """Where an experiment lands after its exception, the caller is known again from the stack pointer's load on."""
+    with Debugged(t) as machine:
+        text = machine.run("break recover_landing", "continue", "stepi", "stepi", "bt", typed="fault ud")
+        check_backtrace(text, ["recover_landing", "sis::monitor::commands::fault::run", "kernel_main"])
+
+
+def part(text, name):
+    """What gdb printed between the marks that `marked` sets."""
+    found = re.search(rf"^<<{re.escape(name)}>>\n(.*?)^<<end>>$", text, re.MULTILINE | re.DOTALL)
+    check(found, f"no output for {name}:\n{text}")
+    return found[1].rstrip("\n")
+
+
+def marked(*commands):
+    """The commands, each with a mark before and after its output."""
+    words = []
+    for command in commands:
+        words += [f"echo <<{command}>>\\n", command, "echo <<end>>\\n"]
+    return words
+
+
+def without_names(text):
+    """Lines of `maps` without what is only a name."""
+    return [re.match(r".*phys \S+  \S+", line)[0] for line in text.splitlines()]
+
+
+@test("gdb-helpers", build=BUILDS)
+def helpers(t, build):
+    """Each `sis` command sees from outside what the monitor's command sees from inside."""
+    with Debugged(t, build, smp=2) as machine:
+        show = machine.guest.command
+        main = "kernel_main"
+        inside = {name: show(name) for name in ("dmesg", "maps", "gdt", "idt", "bootinfo", "memmap", f"pt {main}", "pt 0x10",
+                                                "pt 0xdead000000000000")}
+        inside |= {f"pt {main}": show(f"pt {main}")}  # once more: now it does not change by being looked at
+        outside = machine.run(*marked("sis dmesg", "sis dmesg 2", "sis maps", "sis gdt", "sis idt", "sis idt 14", "sis idt 256",
+                                      "sis bootinfo", f"sis pt &{main}", "sis pt 0x10", "sis pt 0xdead000000000000", "sis console",
+                                      "sis entry", "help sis"))
+        see = lambda name: part(outside, name)  # noqa: E731
+
+        check(see("sis dmesg") == inside["dmesg"], f"sis dmesg shows:\n{see('sis dmesg')}\nand not\n{inside['dmesg']}")
+        check(see("sis dmesg 2").splitlines() == inside["dmesg"].splitlines()[-2:], f"sis dmesg 2 shows {see('sis dmesg 2')!r}")
+        check(len(without_names(inside["maps"])) >= 5, f"maps shows:\n{inside['maps']}")
+        check(without_names(see("sis maps")) == without_names(inside["maps"]), f"sis maps shows:\n{see('sis maps')}\nand not\n{inside['maps']}")
+        check("kernel text" in see("sis maps") and "direct map" in see("sis maps"), f"no names in sis maps:\n{see('sis maps')}")
+        for name in ("pt 0x10", "pt 0xdead000000000000"):
+            check(see(f"sis {name}") == inside[name], f"sis {name} shows:\n{see(f'sis {name}')}\nand not\n{inside[name]}")
+        check(see(f"sis pt &{main}") == inside[f"pt {main}"], f"sis pt shows:\n{see(f'sis pt &{main}')}\nand not\n{inside[f'pt {main}']}")
+
+        check(see("sis gdt").splitlines()[1:] == inside["gdt"].splitlines()[1:], f"sis gdt shows:\n{see('sis gdt')}\nand not\n{inside['gdt']}")
+        gates = {name: re.findall(r"(?:interrupt|trap) gate .*?IST \d", text) for name, text in (("in", inside["idt"]), ("out", see("sis idt")))}
+        check(len(gates["in"]) > 32 and gates["in"] == gates["out"], f"sis idt shows:\n{see('sis idt')}\nand not\n{inside['idt']}")
+        check("<idt>" in see("sis idt") and "<trap_stubs+224>" in see("sis idt 14"), f"no symbols in sis idt 14:\n{see('sis idt 14')}")
+        check("no vector 256" in see("sis idt 256"), f"sis idt 256 says {see('sis idt 256')!r}")
+
+        info = see("sis bootinfo")
+        for field, word in (("kernel_phys", "kernel"), ("rsdp", "ACPI root pointer"), ("page_table_root", "page tables")):
+            value = re.search(rf"{word}\s+(0x[0-9a-f]+)", inside["bootinfo"])[1]
+            check(re.search(rf"\b{field}\s+{value}\b", info), f"sis bootinfo has not {field} = {value}:\n{info}")
+        regions = re.compile(r"^  (0x[0-9a-f]+ - 0x[0-9a-f]+) +(\d+) KiB", re.MULTILINE)
+        check(regions.findall(info) == regions.findall(inside["memmap"]), f"sis bootinfo's map:\n{info}\nand not\n{inside['memmap']}")
+
+        check("not started by `make gdb`" in see("sis console"), f"sis console says {see('sis console')!r}")
+        check("running already" in see("sis entry"), f"sis entry says {see('sis entry')!r}")
+        for name in ("pt", "maps", "idt", "gdt", "dmesg", "bootinfo", "console", "entry"):
+            check(f"sis {name} --" in see("help sis"), f"help sis lacks {name}:\n{see('help sis')}")
+        check("Python Exception" not in outside and "Traceback" not in outside, f"a helper broke:\n{outside}")
+
+
+def make_gdb(t, *commands, **variables):
+    """Output of `make gdb` in batch form."""
+    need_gdb()
+    t.machine()  # skips where there is no firmware
+    arguments = " ".join(f"-ex '{command}'" for command in ("set width 0", *commands))
+    words = [f"{name}={value}" for name, value in ({"SMP": 1, "ACCEL": os.environ.get("ACCEL") or "tcg"} | variables).items()]
+    done = build.make("gdb", f"GDB_ARGS=-nx -batch {arguments}", *words, timeout=TIMEOUT * SLOW, check=False)
+    (t.directory / "gdb.log").write_text(done.stdout)
+    check("Python Exception" not in done.stdout and "Traceback" not in done.stdout, f"a helper broke:\n{done.stdout}")
+    socket = re.search(r"/tmp/sis-gdb\.\w+", done.stdout)
+    check(not socket or not os.path.exists(socket[0]), f"{socket and socket[0]} is left behind")
+    return done.stdout
+
+
+@test("gdb-entry", alone=True)
+def entry(t):
+    """`make gdb` stops at _start, before its first instruction; all that follows can be reached from there."""
+    text = make_gdb(t, *marked("bt", "x/i $pc", "sis bootinfo", "sis dmesg", "sis pt $pc"), "tbreak sis::monitor::commands::find",
+                    "tbreak kernel_main", "continue", *marked("sis dmesg 1"), "info symbol _start", "sis console echo typed", "continue",
+                    *marked("sis console"))
+    check(re.match(r"#0 +_start \(\) at .*asm/entry\.S:\d+", part(text, "bt")), f"make gdb does not stop at _start:\n{text}")
+    check(len(frames(part(text, "bt"))) == 1, f"the backtrace goes on past _start:\n{text}")
+    check(re.search(r"<_start>:\s+cli", part(text, "x/i $pc")), f"this is not the first instruction:\n{text}")
+    phys = re.search(r"kernel_phys\s+0x([0-9a-f]+)", part(text, "sis bootinfo"))
+    check(phys and f"at its physical address 0x{phys[1]}" in text, f"the entry is not where BootInfo says:\n{text}")
+    check("not there yet" in part(text, "sis dmesg"), f"sis dmesg says {part(text, 'sis dmesg')!r}")
+    check(re.search(rf"-> 0x0*{phys[1]} ", part(text, "sis pt $pc")), f"sis pt does not translate on the firmware's tables:\n{text}")
+    check(re.search(r"hit Temporary breakpoint 2.*kernel_main", text), f"kernel_main was not reached:\n{text}")
+    check("the log is empty" in part(text, "sis dmesg 1") or "]" in part(text, "sis dmesg 1"), f"the log is not readable:\n{text}")
+
+
+@test("gdb-loader", alone=True)
+def loader(t):
+    """`make gdb LOADER=1` finds the loader wherever firmware put it, with names, lines and callers; the kernel comes next."""
+    text = make_gdb(t, *marked("bt", "sis bootinfo", "sis dmesg", "sis idt 3"), "tbreak sis::boot::cmdline::CommandLine::video", "continue",
+                    *marked("info symbol $pc", "where"), "sis entry", *marked("bt 1"), LOADER=1)
+    check(re.search(r"The loader is at 0x[0-9a-f]+\. This is its first instruction", text), f"the loader was not found:\n{text}")
+    check(re.match(r"#0 +loader::uefi::efi_main \(\) at .*src/bin/loader\.rs:\d+", part(text, "bt")), f"the stop is not at efi_main:\n{text}")
+    check("no BootInfo yet" in part(text, "sis bootinfo"), f"sis bootinfo says {part(text, 'sis bootinfo')!r}")
+    check("not there yet" in part(text, "sis dmesg"), f"sis dmesg says {part(text, 'sis dmesg')!r}")
+    check("gate" in part(text, "sis idt 3"), f"the firmware's IDT is not shown:\n{text}")
+    where = part(text, "where")
+    check(re.search(r"#0 .*CommandLine::video.*src/boot/cmdline", where), f"no stop in video:\n{text}")
+    check(re.search(r"#\d+ .*sis::boot::loader::(main|run)", where), f"the caller is not named:\n{text}")
+    check(re.match(r"#0 +_start \(\) at .*asm/entry\.S:\d+", part(text, "bt 1")), f"sis entry does not reach _start:\n{text}")
