@@ -50,28 +50,16 @@ ENDFUNC recover_call
         .balign 16
 recover_landing:
         .cfi_startproc
-        .cfi_undefined rip              /* until rsp is recover_call's, nobody can say who called */
-        .cfi_undefined rbp
-        .cfi_undefined rbx
-        .cfi_undefined r12
-        .cfi_undefined r13
-        .cfi_undefined r14
-        .cfi_undefined r15
+        .cfi_undefined rip              /* until the saved registers are back, nobody can say who called */
         cld
         mov     rsp, [rip + recover_point + 0]
-        .cfi_offset rip, -8
         mov     rbp, [rip + recover_point + 8]
-        .cfi_same_value rbp
         mov     rbx, [rip + recover_point + 16]
-        .cfi_same_value rbx
         mov     r12, [rip + recover_point + 24]
-        .cfi_same_value r12
         mov     r13, [rip + recover_point + 32]
-        .cfi_same_value r13
         mov     r14, [rip + recover_point + 40]
-        .cfi_same_value r14
         mov     r15, [rip + recover_point + 48]
-        .cfi_same_value r15
+        .cfi_offset rip, -8
         mov     eax, 1
         ret
         .cfi_endproc

@@ -18,8 +18,9 @@ The machine: i440FX, the ESP's image as an IDE disk, COM1, and a VGA that OVMF h
     "none". The second also tells when Bochs has ended.
   - reset_on_triple_fault=0 and panic: action=fatal, so that a triple fault ends the run and stands in the log.
   - A reset ends the run, as -no-reboot does in QEMU: OVMF does not start a second time here (it finds the power
-    management's I/O base switched on and at 0, and waits for a timer that is not there). Debian's Bochs is a debugger
-    build: the commands in START stop it where a CPU starts after a reset, and end it.
+    management's I/O base switched on and at 0, and waits for a timer that is not there). Bochs has no option for it,
+    so whoever holds it asks `was_reset`, which reads the log.
+  - A debugger build, so it starts with `c`, "continue", from a file.
   - No file grows beyond FILE_LIMIT: some mistakes write a line into the log at every instruction.
 All files of a run, the log among them, are in one folder that Bochs starts in: no path in its configuration can hold
 a space. Bochs 2.7; its user manual, chapter "The configuration file bochsrc".
@@ -47,6 +48,9 @@ import qemu  # noqa: E402 (its neighbour: where OVMF lies, and what make's varia
 
 DEFAULT_CPU = "tigerlake"
 MAX_CPUS = 8  # of Debian's build
+# The rate of the emulated clock, and of the TSC. The loader believes 100 MHz and more; the higher it is, the more
+# instructions a wait takes, that for the serial line most of all.
+IPS = 120_000_000
 MAX_ROM = 2 << 20
 HEADS, SECTORS = 16, 32  # a cylinder is 256 KiB, of which every image of whole MiB is a multiple
 CTRL_BRACKET = b"\x1d"
@@ -58,7 +62,7 @@ plugin_ctrl: unmapped=1, biosdev=1, extfpuirq=1, serial=1, parallel=0, speaker=0
 config_interface: textconfig
 display_library: term
 memory: guest={megabytes}, host={host}
-cpu: model={cpu}, count={smp}, ips=20000000, reset_on_triple_fault=0, ignore_bad_msrs=1
+cpu: model={cpu}, count={smp}, ips={ips}, reset_on_triple_fault=0, ignore_bad_msrs=1
 clock: sync=none
 romimage: file=firmware.fd
 vgaromimage: file={vgabios}
@@ -74,9 +78,9 @@ error: action=report
 info: action=report
 debug: action=ignore
 """
-# Over the first instruction; then a breakpoint at its place, the reset vector; run; and end.
-START = "s\npb 0xfffffff0\nc\nq\n"
 FILE_LIMIT = 256 << 20
+# Each device says so when the machine is reset, at power-on for the first time.
+RESET = b"reset of 'serial' plugin device"
 VGABIOS = "/usr/share/vgabios/vgabios.bin"
 
 
@@ -124,7 +128,7 @@ def configuration(machine, serial):
         raise BochsError(f"{machine.disk}: its size is no multiple of a cylinder, 256 KiB")
     mem = megabytes(machine.mem)
     return CONFIGURATION.format(megabytes=mem, host=min(mem, 2048), cpu=machine.cpu, smp=machine.smp, vgabios=VGABIOS,
-                                cylinders=cylinders, heads=HEADS, sectors=SECTORS, serial=serial)
+                                cylinders=cylinders, ips=IPS, heads=HEADS, sectors=SECTORS, serial=serial)
 
 
 class Wire:
@@ -177,6 +181,7 @@ class Bochs:
         if reason:
             raise BochsError(reason)
         self.log_file = folder / "bochs.log"
+        self._log_read, self._log_rest, self._resets = 0, b"", 0
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         self.serial, self.display = Wire(), Wire()
@@ -187,7 +192,7 @@ class Bochs:
                 raise BochsError(f"{variables} and {code} are more than 2 MiB together; Bochs takes no larger ROM")
             (folder / "firmware.fd").write_bytes(rom)
             (folder / "disk.img").symlink_to(os.path.abspath(machine.disk))
-            (folder / "start").write_text(START)
+            (folder / "start").write_text("c\n")
             (folder / "bochsrc").write_text(configuration(machine, self.serial.name))
             # A session of its own: neither Ctrl-C nor anything on our terminal reaches it.
             command = f"ulimit -f {FILE_LIMIT // 512} && exec bochs -q -f bochsrc -rc start"
@@ -214,6 +219,20 @@ class Bochs:
             return self.log_file.read_text(errors="replace")
         except FileNotFoundError:
             return ""
+
+    def was_reset(self):
+        """Whether the machine was reset since power-on. Reads what is new in the log; cheap enough to ask often."""
+        try:
+            with open(self.log_file, "rb") as f:
+                f.seek(self._log_read)
+                new = f.read(16 << 20)
+        except FileNotFoundError:
+            return False
+        self._log_read += len(new)
+        text = self._log_rest + new
+        complete, line_end, self._log_rest = text.rpartition(b"\n")
+        self._resets += (complete + line_end).count(RESET)
+        return self._resets > 1
 
     def complaints(self):
         """What the log says about the end of a run that nobody wanted to end."""
@@ -281,7 +300,7 @@ def talk(bochs, side):
         if interactive:
             selector.register(0, selectors.EVENT_READ, "keys")
         silent_since = time.monotonic()
-        while not done:
+        while not bochs.was_reset():
             for key, _ in selector.select(1):
                 typed = b""
                 if key.data == "display":
@@ -308,6 +327,7 @@ def talk(bochs, side):
                     sending = sending[bochs.serial.send(sending):]
                 except BlockingIOError:
                     pass  # the guest does not read now; the loop comes round
+    return False
 
 
 def run(machine, folder):
@@ -324,6 +344,9 @@ def run(machine, folder):
             asked = talk(bochs, side)
         print()
         if asked:
+            return 0
+        if bochs.was_reset() and not bochs.complaints():
+            print("The machine was reset; Bochs ends.")
             return 0
         status = bochs.process.wait()
         for line in bochs.complaints():
