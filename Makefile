@@ -71,7 +71,7 @@ crash: ## power cuts at every disk write
 bench: all ## the benchmarks
 	@python3 test/bench.py
 
-bochs: all ## boot it on Bochs, the second CPU model
+bochs: all ## boot it on Bochs, the second CPU model: BOCHS_CPU=tigerlake, ryzen, ...
 	@python3 $(TOOLS)/bochs.py
 
 check: build/toolchain.env ## formatting, lints with warnings as errors, layering, documents

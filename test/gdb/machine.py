@@ -58,11 +58,16 @@ def number(data, at=0, size=8):
 
 
 def evaluate(text):
-    """The value of an expression in the kernel's language, as an unsigned number. `main` is its address."""
-    value = gdb.parse_and_eval(text)
-    if value.type.strip_typedefs().code == gdb.TYPE_CODE_FUNC:
-        value = value.address
-    return int(value) & (1 << 64) - 1
+    """A symbol's address, by the name that the linker knows, or else the value of an expression; unsigned."""
+    at = linked(text.strip())
+    if at is not None:
+        return at
+    try:
+        value = gdb.parse_and_eval(text)
+        value = value.address if value.type.strip_typedefs().code == gdb.TYPE_CODE_FUNC else value
+        return int(value) & (1 << 64) - 1
+    except gdb.error as error:
+        fail(f"{text}: {error}")
 
 
 def register(name):

@@ -4,7 +4,7 @@
 # The Makefile calls it and passes the machine in its variables (test/tools/qemu.py reads them). LOADER=1 stops in the
 # loader first. GDB names another gdb, GDB_ARGS has more arguments for it, with the shell's quoting:
 #
-#     make gdb GDB_ARGS="-batch -ex bt -ex 'sis bootinfo'"
+#     make gdb GDB_ARGS="-batch -ex bt -ex 'sis bootinfo'"          (a $ of gdb's is $$ for make)
 #
 # The debugger's, the serial line's and QMP's wires are Unix sockets in a fresh folder in /tmp: a socket's path must be
 # short, and nobody else can reach it there. The serial line is in a pane beside gdb where this runs in tmux; in any

@@ -181,6 +181,7 @@ class Bochs:
         if reason:
             raise BochsError(reason)
         self.log_file = folder / "bochs.log"
+        self.screen = b""  # the end of what the display showed: where Bochs says what is wrong with its configuration
         self._log_read, self._log_rest, self._resets = 0, b"", 0
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
@@ -197,8 +198,9 @@ class Bochs:
             # A session of its own: neither Ctrl-C nor anything on our terminal reaches it.
             command = f"ulimit -f {FILE_LIMIT // 512} && exec bochs -q -f bochsrc -rc start"
             self.process = subprocess.Popen(["sh", "-c", command], cwd=folder,
-                                            stdin=self.display.theirs(), stdout=self.display.theirs(), stderr=self.display.theirs(),
-                                            env=os.environ | {"TERM": "xterm"}, start_new_session=True)
+                                            stdin=self.display.theirs(), stdout=self.display.theirs(),
+                                            stderr=self.display.theirs(), env=os.environ | {"TERM": "xterm"},
+                                            start_new_session=True)
         except BaseException:
             self.close()
             raise
@@ -304,7 +306,9 @@ def talk(bochs, side):
             for key, _ in selector.select(1):
                 typed = b""
                 if key.data == "display":
-                    if not bochs.display.recv(65536):
+                    shown = bochs.display.recv(65536)
+                    bochs.screen = (bochs.screen + shown)[-2000:]
+                    if not shown:
                         selector.unregister(bochs.display)
                         bochs.serial.release()
                 elif key.data == "keys":
@@ -351,6 +355,8 @@ def run(machine, folder):
         status = bochs.process.wait()
         for line in bochs.complaints():
             print(f"bochs: {line}", file=sys.stderr)
+        if status and not bochs.complaints():
+            print(re.sub(r"[^ -~\n]", "", bochs.screen.decode(errors="replace")), file=sys.stderr)
         print(f"Bochs has ended, status {status}.", file=sys.stderr)
         return 1 if status or bochs.complaints() else 0
     finally:

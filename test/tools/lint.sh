@@ -1,5 +1,5 @@
 #!/bin/sh
-# lint.sh: the part of `make check` that reads Rust: the formatter, and clippy with warnings as errors for all three
+# lint.sh: the part of `make check` that reads Rust (and what is generated from it): the formatter, and clippy with warnings as errors for all three
 # targets (host, kernel, loader). Where a compiler has no clippy, its own warnings become the errors.
 set -eu
 cargo=${0%/*}/toolchain.sh
@@ -25,3 +25,5 @@ else
         shown bare rustc -q --lib --target "$target" -- -D warnings
     done
 fi
+
+python3 "${0%/*}/gendocs.py" --check

@@ -69,20 +69,20 @@ pub fn regs<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let out = &mut *call.out;
     let (cr0, cr4) = (Cr0::read(), Cr4::read());
-    let _ = writeln!(out, "  cr0    {:016x}  {}", cr0.bits(), Flags(&cr0));
-    let _ = writeln!(out, "  cr2    {:016x}  address of the last page fault", cr::cr2());
-    let _ = writeln!(out, "  cr3    {:016x}  the PML4", cr::cr3());
-    let _ = writeln!(out, "  cr4    {:016x}  {}", cr4.bits(), Flags(&cr4));
-    let _ = writeln!(out, "  cr8    {:016x}  task priority", cr::cr8());
+    let _ = writeln!(out, "  cr0     {:016x}  {}", cr0.bits(), Flags(&cr0));
+    let _ = writeln!(out, "  cr2     {:016x}  address of the last page fault", cr::cr2());
+    let _ = writeln!(out, "  cr3     {:016x}  the PML4", cr::cr3());
+    let _ = writeln!(out, "  cr4     {:016x}  {}", cr4.bits(), Flags(&cr4));
+    let _ = writeln!(out, "  cr8     {:016x}  task priority", cr::cr8());
     if cr4.contains(Cr4::OSXSAVE) {
         // SAFETY: OSXSAVE is set.
         let xcr0 = unsafe { Xcr0::read() };
-        let _ = writeln!(out, "  xcr0   {:016x}  {}", xcr0.bits(), Flags(&xcr0));
+        let _ = writeln!(out, "  xcr0    {:016x}  {}", xcr0.bits(), Flags(&xcr0));
     }
     for (name, value) in msr::shown() {
         let _ = match value {
-            Some(value) => writeln!(out, "  {name:7}{value:016x}"),
-            None => writeln!(out, "  {name:7}not there"),
+            Some(value) => writeln!(out, "  {name:8}{value:016x}"),
+            None => writeln!(out, "  {name:8}not there"),
         };
     }
     let now = segment::Registers::read();
@@ -95,7 +95,7 @@ pub fn regs<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let (gdt, gdt_limit) = segments::register();
     let (idt, idt_limit) = gates::register();
     let _ =
-        writeln!(out, "  gdtr   {gdt:016x} limit {gdt_limit:#x}\n  idtr   {idt:016x} limit {idt_limit:#x}");
+        writeln!(out, "  gdtr    {gdt:016x} limit {gdt_limit:#x}\n  idtr    {idt:016x} limit {idt_limit:#x}");
     Ok(())
 }
 

@@ -76,14 +76,14 @@ def ram_size(monitor):
     return max((int(end, 16) for _, end in tops), default=(128 << 20) - 1) + 1
 
 
-def rsdp_of(ram):
-    """Where a root pointer with a right checksum stands, the BIOS area's before any other."""
-    found = []
+def rsdp_of(ram, wants_xsdt):
+    """Where a root pointer with a right checksum stands. OVMF has two in memory: QEMU's, which it takes apart, and
+    its own, the only one with an XSDT."""
     for match in re.finditer(rb"RSD PTR ", ram):
         at = match.start()
-        if at % 16 == 0 and sum(ram[at:at + 20]) % 256 == 0:
-            found.append(at)
-    return min(found, key=lambda at: not 0xE0000 <= at < 0x100000, default=None)
+        if at % 16 == 0 and sum(ram[at:at + 20]) % 256 == 0 and (ram[at + 15] >= 2 or not wants_xsdt):
+            return at
+    return None
 
 
 def tables(ram, rsdp):
@@ -124,7 +124,7 @@ def dump(name):
         while time.monotonic() < deadline:
             time.sleep(2)
             ram = monitor.memory(0, ram_size(monitor))
-            rsdp = rsdp_of(ram)
+            rsdp = rsdp_of(ram, OVMF[1] in MACHINES[name])
             found = tables(ram, rsdp) if rsdp is not None else None
             if found and len(found) > 3 and found == last:
                 data = b"".join(struct.pack("<QI", at, len(raw)) + raw for at, raw in found)
