@@ -102,7 +102,7 @@ impl Firmware {
     /// is no rate that a CPU has.
     pub fn estimate_tsc_hz(&self) -> u64 {
         const MICROSECONDS: usize = 500;
-        const CREDIBLE: core::ops::Range<u64> = 100_000_000..10_000_000_000;
+        const CREDIBLE: core::ops::Range<u64> = 1_000_000..10_000_000_000;
         let sample = |_| {
             let before = tsc::read();
             // SAFETY: a plain service call.
