@@ -39,10 +39,10 @@ OBJECT tss
         .quad   boot_stack_top          /* RSP0 */
         .quad   0, 0                    /* RSP1, RSP2: rings nobody uses */
         .quad   0
-        .quad   double_fault_stack_top  /* IST1 */
-        .quad   nmi_stack_top           /* IST2 */
-        .quad   machine_check_stack_top /* IST3 */
-        .quad   debug_stack_top         /* IST4 */
+        .quad   double_fault_stack_top - IST_RESERVED  /* IST1 */
+        .quad   nmi_stack_top - IST_RESERVED           /* IST2 */
+        .quad   machine_check_stack_top - IST_RESERVED /* IST3 */
+        .quad   debug_stack_top - IST_RESERVED         /* IST4 */
         .quad   0, 0, 0                 /* IST5-7 */
         .quad   0
         .word   0

@@ -1,11 +1,16 @@
 /* interrupts.S: where every exception and interrupt enters the kernel.
  *
- * 256 stubs of one size push what the CPU left out, then share one path that saves all registers, calls
- * Rust, restores and returns.
+ * 256 stubs of one size push what the CPU left out, then take one of two paths that save all registers, call
+ * Rust, restore and return. They differ in how they find this CPU's data (GS, src/arch/x86_64/percpu.rs):
+ *
+ *   trap_common    believes the saved CS: from ring 3, GS is the user's, and SWAPGS brings ours
+ *   trap_paranoid  #DB, NMI, #DF and #MC come at any instruction, also between SYSCALL and its SWAPGS, where CS is
+ *                  already ours and GS still the user's. It believes nothing: it saves the base, whatever it is,
+ *                  and loads ours, whose address waits at the top of the interrupt stack
  *
  * Mode   long, CPL 0, IF=0 (all are interrupt gates)
  * Stack  the interrupted one, aligned down to 16 by the CPU; an IST stack for #DB, NMI, #DF and #MC
- * GS     not touched: nothing uses it yet, and there is no ring 3 to come from
+ * GS     ours if ring 0 was interrupted, else the user's: see the two paths
  * Source Intel SDM vol. 3 §6.12 and §6.14; AMD APM vol. 2 §8.9
  *
  * The stack when Rust is called (struct TrapFrame, src/arch/x86_64/frame.rs):
@@ -66,7 +71,11 @@
         .long   \vector
         .cfi_adjust_cfa_offset 8
         .byte   0xE9                    /* JMP rel32 */
+        .if     \vector == 1 || \vector == 2 || \vector == 8 || \vector == 18
+        .long   trap_paranoid - . - 4
+        .else
         .long   trap_common - . - 4
+        .endif
         .cfi_endproc
         /* Pads up to the next stub; the assembler stops if this one has outgrown its room. */
         .org    trap_stubs + (\vector + 1) * TRAP_STUB_SIZE, 0xCC
@@ -95,11 +104,8 @@ trap_stubs:
         .cfi_restore \reg
 .endm
 
-        .globl  trap_common
-        .type   trap_common, @function
-        .balign 16
-trap_common:
-        TRAP_CFI 16                     /* error code and vector */
+/* All registers but those that the CPU and the stub have pushed. */
+.macro SAVE_REGISTERS
         PUSH_REG rax
         PUSH_REG rbx
         PUSH_REG rcx
@@ -115,23 +121,9 @@ trap_common:
         PUSH_REG r13
         PUSH_REG r14
         PUSH_REG r15
+.endm
 
-        /* The interrupted code may have been in the middle of a backward string move; Rust assumes DF=0. */
-        cld
-#ifdef DEBUG_ASSERTIONS
-        /* The soft-float target never stores aligned vectors, so nothing else would notice. */
-        test    spl, 15
-        jz      1f
-        ud2
-1:
-#endif
-        mov     rdi, rsp
-        lea     rbp, [rsp + 1]          /* odd: here lies a trap frame */
-        call    trap_handler            /* extern "sysv64" fn(&mut TrapFrame) */
-
-        .globl  trap_return
-        .type   trap_return, @function
-trap_return:
+.macro RESTORE_REGISTERS_AND_RETURN
         POP_REG r15
         POP_REG r14
         POP_REG r13
@@ -150,6 +142,101 @@ trap_return:
         add     rsp, 16                 /* vector and error code */
         .cfi_adjust_cfa_offset -16
         iretq
+.endm
+
+/* The flags that interrupted code may have set and Rust does not expect: DF, in the middle of a backward string
+ * move, and AC, which would let us touch user memory unnoticed. CLAC does not exist without SMAP. */
+.macro CLEAN_FLAGS
+        cld
+        cmp     byte ptr [trap_has_smap], 0
+        je      771f
+        clac
+771:
+#ifdef DEBUG_ASSERTIONS
+        /* The soft-float target never stores aligned vectors, so nothing else would notice. */
+        test    spl, 15
+        jz      772f
+        ud2
+772:
+#endif
+.endm
+
+        .globl  trap_common
+        .type   trap_common, @function
+        .balign 16
+trap_common:
+        TRAP_CFI 16                     /* error code and vector */
+        SAVE_REGISTERS
+        /* By the privilege level, not by comparing with one selector. The fence keeps the CPU from running ahead
+         * with the wrong base where it guesses the branch wrong (Intel's advice on speculative SWAPGS, CVE-2019-1125). */
+        test    byte ptr [rsp + FRAME_CS], 3
+        jz      1f
+        swapgs
+1:      lfence
+        CLEAN_FLAGS
+        mov     rdi, rsp
+        lea     rbp, [rsp + 1]          /* odd: here lies a trap frame */
+        call    trap_handler            /* extern "sysv64" fn(&mut TrapFrame) */
+
+        .globl  trap_return
+        .type   trap_return, @function
+trap_return:
+        /* Rust returns with interrupts off. */
+        test    byte ptr [rsp + FRAME_CS], 3
+        jz      1f
+        swapgs
+1:      RESTORE_REGISTERS_AND_RETURN
         .cfi_endproc
         .size   trap_common, . - trap_common
         .size   trap_return, . - trap_return
+
+/* The address of this CPU's data is where RSP was before the CPU pushed: the frame begins just below it, since an
+ * interrupt stack is always entered at its top. The old base waits in r14, which Rust preserves. */
+        .globl  trap_paranoid
+        .type   trap_paranoid, @function
+        .balign 16
+trap_paranoid:
+        TRAP_CFI 16
+        SAVE_REGISTERS
+        CLEAN_FLAGS
+        cmp     byte ptr [trap_has_fsgsbase], 0
+        je      2f
+
+        /* Ring 3 may have loaded any base at all with WRGSBASE. */
+        rdgsbase r14
+        mov     rax, [rsp + FRAME_SIZE]
+        wrgsbase rax
+        mov     rdi, rsp
+        lea     rbp, [rsp + 1]
+        call    trap_handler
+        wrgsbase r14
+        jmp     4f
+
+        /* Without FSGSBASE only the kernel can load GS's base, and it refuses kernel addresses to ring 3: so a base
+         * in the upper half is ours. r14 = whether we swapped. */
+2:      mov     ecx, IA32_GS_BASE
+        rdmsr
+        xor     r14d, r14d
+        test    edx, edx
+        js      3f
+        swapgs
+        inc     r14d
+3:      lfence
+        mov     rdi, rsp
+        lea     rbp, [rsp + 1]
+        call    trap_handler
+        test    r14d, r14d
+        jz      4f
+        swapgs
+4:      RESTORE_REGISTERS_AND_RETURN
+        .cfi_endproc
+        .size   trap_paranoid, . - trap_paranoid
+
+/* What this CPU has, for the entry code: set once by src/arch/x86_64/cpu.rs. */
+        .data
+OBJECT trap_has_smap
+        .byte   0
+ENDOBJECT trap_has_smap
+OBJECT trap_has_fsgsbase
+        .byte   0
+ENDOBJECT trap_has_fsgsbase

@@ -13,6 +13,7 @@
 #[cfg(test)]
 extern crate std;
 
+pub mod acpi;
 pub mod arch;
 pub mod boot;
 pub mod drivers;
@@ -25,5 +26,6 @@ pub mod platform;
 pub mod start;
 #[cfg(test)]
 mod testing;
+pub mod sync;
 pub mod tty;
 pub mod utf8;

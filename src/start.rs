@@ -7,7 +7,7 @@
 
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::paging::live;
-use crate::arch::x86_64::{reset, stacks, tsc};
+use crate::arch::x86_64::{percpu, reset, stacks, tsc};
 use crate::boot::cmdline::CommandLine;
 use crate::boot::info::{BootInfo, BootInfoError};
 use crate::boot::memmap;
@@ -25,7 +25,7 @@ use log::{error, info, warn};
 pub unsafe fn run(info: *const BootInfo) -> ! {
     let entry = tsc::read();
     klog::init();
-    klog::set_sink(console::print_log_line);
+    klog::set_sink(console::print_log);
 
     // SAFETY: the loader's structure, in the direct map.
     let info = unsafe { boot_info::accept(info) }.unwrap_or_else(|error| refuse(error));
@@ -41,6 +41,8 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     };
     assert_eq!(guards, stacks::all().len(), "a guard page was not mapped as one page of its own");
     enable_cpu();
+    // SAFETY: once, before interrupts and before anybody asks for per-CPU data.
+    unsafe { percpu::install_boot_cpu() };
 
     open_console(info, &options);
     info!(target: "kernel", "SIS {} ({})", env!("CARGO_PKG_VERSION"), build_name());

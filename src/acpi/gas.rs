@@ -228,6 +228,9 @@ mod tests {
             assert_eq!(at(wrong), None, "{wrong:#x}");
         }
         assert_eq!(gas(0, 0x1F_0003_00A4).pci(), None);
-        assert_eq!(std::format!("{}", gas(2, 0x1F_0003_00A4)), "PCI 00:1f.3 offset 0xa4, 8 bits from bit 3, access 2");
+        assert_eq!(
+            std::format!("{}", gas(2, 0x1F_0003_00A4)),
+            "PCI 00:1f.3 offset 0xa4, 8 bits from bit 3, access 2"
+        );
     }
 }

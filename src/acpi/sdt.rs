@@ -261,10 +261,7 @@ mod tests {
         let raw = made(Signature::MCFG, 1, &[5; 20]);
         let table = Table::parse(&raw, 0).unwrap();
         assert_eq!(table.expect(Signature::MCFG, 56), Ok(&raw[..]));
-        assert_eq!(
-            table.expect(Signature::MCFG, 57),
-            Err(TableError::Short { length: 56, needed: 57 })
-        );
+        assert_eq!(table.expect(Signature::MCFG, 57), Err(TableError::Short { length: 56, needed: 57 }));
         assert_eq!(table.expect(Signature::MADT, 0), Err(TableError::Signature(Signature::MCFG)));
     }
 

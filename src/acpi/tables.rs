@@ -259,8 +259,7 @@ mod tests {
         assert_eq!(tables.root().signature(), Signature::XSDT);
         assert_eq!((tables.xsdt_error(), tables.left_out()), (None, 0));
         let bad: Vec<_> = tables.bad().map(|bad| (bad.index, bad.phys, bad.error)).collect();
-        let expected =
-            [(1, 0, TableError::Null), (3, 0xF000, TableError::Unreadable), (4, 0x5000, bad[2].2)];
+        let expected = [(1, 0, TableError::Null), (3, 0xF000, TableError::Unreadable), (4, 0x5000, bad[2].2)];
         assert_eq!(bad, expected);
         assert!(matches!(bad[2].2, TableError::Checksum(_)));
         assert_eq!(tables.bad_count(), 3);

@@ -4,13 +4,12 @@
 //! ended; an interrupt that nobody asked for is counted; everything else is a bug in the kernel, and a panic.
 
 use super::image::Named;
-use super::panic;
+use super::{interrupts, panic};
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
-use crate::arch::x86_64::{cr, probe, recover, stacks};
+use crate::arch::x86_64::{cr, percpu, probe, recover, stacks};
 use crate::tty::console;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The page fault's vector.
 const PAGE_FAULT: u64 = 14;
@@ -20,14 +19,6 @@ const GENERAL_PROTECTION: u64 = 13;
 const ALIGNMENT_CHECK: u64 = 17;
 const MACHINE_CHECK: u64 = 18;
 const NMI: u64 = 2;
-
-/// Interrupts that came without having been asked for.
-static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
-
-/// How many there were.
-pub fn unexpected() -> u64 {
-    UNEXPECTED.load(Ordering::Relaxed)
-}
 
 #[unsafe(no_mangle)]
 extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
@@ -48,11 +39,10 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
         let _ = super::backtrace::print(&mut out, core::ptr::from_ref(frame) as u64 | 1);
         recover::resume(frame);
     } else if frame.vector >= EXCEPTIONS {
-        UNEXPECTED.fetch_add(1, Ordering::Relaxed);
-        ::log::warn!(target: "traps", "unexpected interrupt, vector {}", frame.vector);
+        interrupts::dispatch(frame);
     } else if frame.vector == NMI {
         // It may have interrupted the one who holds the console's lock: then there is nothing to wait for.
-        UNEXPECTED.fetch_add(1, Ordering::Relaxed);
+        percpu::current().count(NMI as u8);
         if console::is_free() {
             let _ = report.print(&mut console::Output);
         }

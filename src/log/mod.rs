@@ -2,23 +2,25 @@
 //!
 //! A line looks like `[    0.123456] area: what`, in seconds since the kernel's entry. Every record goes to
 //! the ring, which `dmesg` shows and a panic repeats; those urgent enough for `loglevel=` go to the
-//! consoles as well. The consoles are in a layer above: they register a function.
+//! consoles as well. The consoles are in a layer above: they register a function that is called when there
+//! is something new, and read it from the ring one record at a time ([`next_for_console`]). So a record made
+//! in an interrupt costs that interrupt a copy, and is printed later.
 
 pub mod ring;
 
+use crate::sync::IrqLock;
 use ::log::{Level, LevelFilter, Log, Metadata};
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
-use ring::{Record, Ring};
-use spin::Mutex;
+use ring::{Cursor, Record, Ring};
 
 /// Bytes of the ring.
 const RING_BYTES: usize = 256 << 10;
 
-static RING: Mutex<Ring<RING_BYTES>> = Mutex::new(Ring::new());
+static RING: IrqLock<Ring<RING_BYTES>> = IrqLock::new(Ring::new());
 
-/// Prints one line on the consoles.
-pub type Sink = fn(Line<'_>);
+/// Told that there are new records.
+pub type Sink = fn();
 
 /// The registered [`Sink`], as an address; 0 for none.
 static SINK: AtomicUsize = AtomicUsize::new(0);
@@ -40,14 +42,11 @@ impl Log for KernelLog {
         let level = severity(record.level());
         let timestamp_ns = now_ns();
         RING.lock().push(timestamp_ns, level, target, *record.args());
-        if level >= CONSOLE_LEVEL.load(Ordering::Relaxed) {
-            return;
-        }
         let sink = SINK.load(Ordering::Relaxed);
         if sink != 0 {
             // SAFETY: only `set_sink` stores there, and what it stores is a Sink.
             let sink = unsafe { core::mem::transmute::<usize, Sink>(sink) };
-            sink(Line { timestamp_ns, level, target, text: *record.args() });
+            sink();
         }
     }
 
@@ -137,6 +136,55 @@ pub fn set_console_level(level: u8) {
     CONSOLE_LEVEL.store(level, Ordering::Relaxed);
 }
 
+/// Copies the next line that the consoles have not had yet into `buffer`, and returns it; `None` if they have
+/// had all. Lines that `loglevel=` does not let through are passed over. Nothing is locked while it is printed.
+pub fn next_for_console(buffer: &mut LineBuffer) -> Option<&str> {
+    let ring = RING.lock();
+    let mut cursor = NEXT.lock();
+    loop {
+        let record = ring.read(&mut cursor)?;
+        if record.level < CONSOLE_LEVEL.load(Ordering::Relaxed) {
+            buffer.len = 0;
+            visit(&record, &mut |line| {
+                let _ = write!(buffer, "{line}");
+            });
+            break;
+        }
+    }
+    core::str::from_utf8(&buffer.bytes[..buffer.len]).ok()
+}
+
+/// The first record that the consoles have not had. Locked inside the ring's lock.
+static NEXT: IrqLock<Cursor> = IrqLock::new(Cursor::START);
+
+/// Room for one line.
+pub struct LineBuffer {
+    bytes: [u8; ring::TEXT_MAX + ring::TARGET_MAX + 32],
+    len: usize,
+}
+
+impl LineBuffer {
+    pub const fn new() -> Self {
+        Self { bytes: [0; ring::TEXT_MAX + ring::TARGET_MAX + 32], len: 0 }
+    }
+}
+
+impl Default for LineBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Write for LineBuffer {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.bytes.len() - self.len;
+        let len = crate::utf8::floor_boundary(text.as_bytes(), room);
+        self.bytes[self.len..self.len + len].copy_from_slice(&text.as_bytes()[..len]);
+        self.len += len;
+        Ok(())
+    }
+}
+
 /// Calls `f` with each record of the ring, oldest first, and returns how many older ones are lost. `f`
 /// must not log.
 pub fn for_each(f: &mut dyn FnMut(Line<'_>)) -> u64 {
@@ -148,7 +196,10 @@ pub fn for_each(f: &mut dyn FnMut(Line<'_>)) -> u64 {
 /// The same with the last `count` records, for a panic: the lock's holder may be what panicked.
 pub fn last_unlocked(count: usize, f: &mut dyn FnMut(Line<'_>)) {
     // SAFETY: after a panic nothing else runs on this CPU, and whoever held the lock never will again.
-    unsafe { RING.force_unlock() };
+    unsafe {
+        RING.force_unlock();
+        NEXT.force_unlock();
+    }
     RING.lock().last(count, |record| visit(&record, f));
 }
 

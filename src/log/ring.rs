@@ -53,6 +53,18 @@ pub struct Record<'a> {
     pub text: &'a str,
 }
 
+/// How far a reader has come. The first is the oldest record.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Cursor {
+    at: usize,
+    sequence: u64,
+}
+
+impl Cursor {
+    /// Before the first record ever.
+    pub const START: Self = Self { at: 0, sequence: 0 };
+}
+
 /// A ring of `N` bytes. Meant for a `static`: never on a stack.
 #[repr(C)]
 pub struct Ring<const N: usize> {
@@ -113,6 +125,21 @@ impl<const N: usize> Ring<N> {
     /// The records, oldest first.
     pub fn records(&self) -> Records<'_> {
         Records { bytes: &self.bytes, at: self.head, left: self.count, sequence: self.lost }
+    }
+
+    /// The record at `cursor`, which moves on to the next; `None` if there is none yet. A reader that was
+    /// overtaken goes on with the oldest record that is left.
+    pub fn read(&self, cursor: &mut Cursor) -> Option<Record<'_>> {
+        let end = self.lost + self.count as u64;
+        let mut records = if cursor.sequence <= self.lost {
+            self.records()
+        } else {
+            let left = end.saturating_sub(cursor.sequence) as usize;
+            Records { bytes: &self.bytes, at: cursor.at, left, sequence: cursor.sequence }
+        };
+        let record = records.next()?;
+        *cursor = Cursor { at: records.at, sequence: records.sequence };
+        Some(record)
     }
 
     /// Calls `f` with every record, oldest first.

@@ -1,63 +1,134 @@
-//! The kernel's own console: the serial line and the framebuffer, under one lock (the text of the screen
-//! has a second one, taken inside the first, only so that its 128 KiB of zeros stay out of the image file).
+//! The kernel's own console: the serial line and the framebuffer.
 //!
 //! Before it has been configured, and whenever the kernel is dying, output goes to COM1, which is set up
 //! when first needed: the very first instructions can already fail with a message.
-//! Input comes from the serial line, polled, until there are interrupts.
+//!
+//! Two locks, never one inside the other. [`SERIAL`] guards the UART and what it has received: its interrupt
+//! handler takes it, so it is held with interrupts off and only for as many bytes as the FIFO has room for.
+//! [`SCREEN`] guards the text on the framebuffer, whose painting takes long: no interrupt handler touches it.
+//! Log lines made in a handler wait in the ring until [`print_log`] is called from somewhere else.
 
 use super::options::{DEFAULT_BAUD, Selection};
+use crate::arch::x86_64::percpu;
 use crate::drivers::fbcon::Console as TextConsole;
 use crate::drivers::framebuffer::Framebuffer;
 use crate::drivers::serial::uart16550::Uart;
+use crate::log;
 use crate::platform::{self, PortBlock};
+use crate::sync::IrqLock;
 use core::fmt::{self, Write};
 use spin::Mutex;
 
-struct Console {
-    serial: Option<Uart<PortBlock>>,
-    /// Whether somebody has looked for the serial port yet.
+/// Bytes typed ahead that are kept.
+const INPUT: usize = 1024;
+
+/// The serial port in use.
+struct Serial {
+    uart: Option<Uart<PortBlock>>,
+    /// Its number; ttyS0 until configured.
+    port: usize,
+    /// Whether somebody has looked for it yet.
     probed: bool,
-    framebuffer: Option<Framebuffer>,
+    /// Whether it interrupts when something arrives.
+    by_interrupt: bool,
+    input: [u8; INPUT],
+    first: usize,
+    len: usize,
+    /// Bytes that came by an interrupt, and by asking.
+    received: Received,
 }
 
-static CONSOLE: Mutex<Console> = Mutex::new(Console { serial: None, probed: false, framebuffer: None });
+/// How bytes have come in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Received {
+    pub by_interrupt: u64,
+    pub polled: u64,
+    /// Bytes that had no room.
+    pub lost: u64,
+}
 
-/// What the screen shows. Locked only while [`CONSOLE`] is.
+static SERIAL: IrqLock<Serial> = IrqLock::new(Serial {
+    uart: None,
+    port: 0,
+    probed: false,
+    by_interrupt: false,
+    input: [0; INPUT],
+    first: 0,
+    len: 0,
+    received: Received { by_interrupt: 0, polled: 0, lost: 0 },
+});
+
+/// The framebuffer; its text is apart, so that its 128 KiB of zeros stay out of the image file.
+static SCREEN: Mutex<Option<Framebuffer>> = Mutex::new(None);
+
+/// What the screen shows. Locked only while [`SCREEN`] is.
 static TEXT: Mutex<TextConsole> = Mutex::new(TextConsole::new());
 
-impl Console {
-    fn open_serial(&mut self, port: Option<(usize, u32)>) {
+impl Serial {
+    fn open(&mut self, port: Option<(usize, u32)>) {
         self.probed = true;
-        self.serial = port.and_then(|(number, baud)| {
-            let registers = platform::serial_registers(number)?;
-            Uart::probe(registers, baud).ok()
+        self.by_interrupt = false;
+        self.uart = port.and_then(|(number, baud)| {
+            self.port = number;
+            Uart::probe(platform::serial_registers(number)?, baud).ok()
         });
     }
 
-    /// Writes text; a line feed becomes CR LF.
-    fn write(&mut self, text: &str) {
-        if !self.probed {
-            self.open_serial(Some((0, DEFAULT_BAUD)));
+    fn push(&mut self, byte: u8) {
+        if self.len == INPUT {
+            self.received.lost += 1;
+            return;
         }
-        let mut screen = TEXT.lock();
-        for piece in text.split_inclusive('\n') {
-            let (line, end) = match piece.strip_suffix('\n') {
-                Some(line) => (line, "\r\n"),
-                None => (piece, ""),
-            };
-            for part in [line, end] {
-                if let Some(serial) = &mut self.serial {
-                    serial.write_bytes(part.as_bytes());
-                }
-                screen.write(part.as_bytes());
-            }
-        }
+        self.input[(self.first + self.len) % INPUT] = byte;
+        self.len += 1;
     }
 
-    fn flush(&mut self) {
-        if let Some(framebuffer) = &mut self.framebuffer {
-            TEXT.lock().flush(framebuffer);
+    fn pop(&mut self) -> Option<u8> {
+        self.len = self.len.checked_sub(1)?;
+        let byte = self.input[self.first];
+        self.first = (self.first + 1) % INPUT;
+        Some(byte)
+    }
+}
+
+/// Sends bytes, a FIFO's worth at a time, with interrupts on in between.
+fn write_serial(mut bytes: &[u8]) {
+    while !bytes.is_empty() {
+        let mut serial = SERIAL.lock();
+        if !serial.probed {
+            serial.open(Some((0, DEFAULT_BAUD)));
         }
+        let Some(uart) = &mut serial.uart else { return };
+        let mut sent = uart.try_write(bytes);
+        if sent == 0 {
+            // No room: wait for one byte, within the driver's bound.
+            uart.write_byte(bytes[0]);
+            sent = 1;
+        }
+        bytes = &bytes[sent..];
+    }
+}
+
+/// Writes text to both; a line feed becomes CR LF. The screen is painted later: see [`paint`].
+fn write(text: &str) {
+    for piece in text.split_inclusive('\n') {
+        let (line, end) = match piece.strip_suffix('\n') {
+            Some(line) => (line, "\r\n"),
+            None => (piece, ""),
+        };
+        for part in [line, end] {
+            write_serial(part.as_bytes());
+            let screen = SCREEN.lock();
+            TEXT.lock().write(part.as_bytes());
+            drop(screen);
+        }
+    }
+}
+
+/// Paints what has changed on the screen. Painting is the expensive part, so a burst of lines is painted once.
+fn paint() {
+    if let Some(framebuffer) = &mut *SCREEN.lock() {
+        TEXT.lock().flush(framebuffer);
     }
 }
 
@@ -71,62 +142,115 @@ pub struct Found {
 
 /// Sets up the devices of `selection`. What was written before stays on the serial line only.
 pub fn configure(selection: &Selection, framebuffer: Option<Framebuffer>) -> Found {
-    let mut console = CONSOLE.lock();
-    if let Some(serial) = &mut console.serial {
-        serial.flush();
+    let mut serial = SERIAL.lock();
+    if let Some(uart) = &mut serial.uart {
+        uart.flush();
     }
-    console.open_serial(selection.serial);
-    console.framebuffer = framebuffer.filter(|_| selection.framebuffer);
+    serial.open(selection.serial);
+    let chip = serial.uart.as_ref().map(|uart| (uart.model().name(), uart.model().depth()));
+    drop(serial);
+
+    let mut screen = SCREEN.lock();
+    *screen = framebuffer.filter(|_| selection.framebuffer);
     let mut text = TEXT.lock();
-    if let Some(framebuffer) = &mut console.framebuffer {
+    if let Some(framebuffer) = &mut *screen {
         text.attach(framebuffer);
     }
-    Found {
-        serial: console.serial.as_ref().map(|uart| (uart.model().name(), uart.model().depth())),
-        text: Some(text.size()).filter(|&(columns, rows)| columns > 0 && rows > 0),
+    let size = Some(text.size()).filter(|&(columns, rows)| columns > 0 && rows > 0);
+    Found { serial: chip, text: size }
+}
+
+/// The serial port in use, if there is one.
+pub fn serial_port() -> Option<usize> {
+    let serial = SERIAL.lock();
+    serial.uart.as_ref().map(|_| serial.port)
+}
+
+/// From here on the serial port interrupts when something arrives, and [`serial_interrupt`] is called then.
+pub fn use_interrupt() {
+    let mut serial = SERIAL.lock();
+    if let Some(uart) = &mut serial.uart {
+        uart.set_receive_interrupt(true);
+        serial.by_interrupt = true;
     }
 }
 
-/// The next byte typed, if there is one. If there is none, this is the time to paint.
+/// The serial port's interrupt handler: empties the receiver.
+pub fn serial_interrupt(_: usize) {
+    let mut serial = SERIAL.lock();
+    while let Some(byte) = serial.uart.as_mut().and_then(Uart::try_read) {
+        serial.received.by_interrupt += 1;
+        serial.push(byte);
+    }
+}
+
+/// How bytes have come in so far.
+pub fn received() -> Received {
+    SERIAL.lock().received
+}
+
+/// The next byte typed, if there is one. If there is none, this is the time to print and paint what waits.
 pub fn read() -> Option<u8> {
-    let mut console = CONSOLE.lock();
-    let byte = console.serial.as_mut().and_then(Uart::try_read);
+    let mut serial = SERIAL.lock();
+    let mut byte = serial.pop();
+    if byte.is_none() && !serial.by_interrupt {
+        byte = serial.uart.as_mut().and_then(Uart::try_read);
+        serial.received.polled += u64::from(byte.is_some());
+    }
+    drop(serial);
     if byte.is_none() {
-        console.flush();
+        print_log();
+        paint();
     }
     byte
 }
 
-/// Whether nobody is printing. Asked with interrupts off, on the only CPU, the answer holds.
+/// Whether [`read`] has something, or the UART must be asked: then there is no sleeping until it interrupts.
+pub fn must_not_sleep() -> bool {
+    let serial = SERIAL.lock();
+    serial.len > 0 || (serial.uart.is_some() && !serial.by_interrupt)
+}
+
+/// Whether nobody is printing.
 pub fn is_free() -> bool {
-    !CONSOLE.is_locked() && !TEXT.is_locked()
+    let free = SCREEN.try_lock().is_some() && TEXT.try_lock().is_some();
+    free && SERIAL.try_lock().is_some()
 }
 
 /// Waits until everything has left, as before a reset.
 pub fn drain() {
-    if let Some(mut console) = CONSOLE.try_lock() {
-        console.flush();
-        console.serial.as_mut().map(Uart::flush);
+    if SCREEN.try_lock().is_some() {
+        paint();
+    }
+    if let Some(mut serial) = SERIAL.try_lock() {
+        serial.uart.as_mut().map(Uart::flush);
     }
 }
 
-/// Prints a line of the log.
-pub fn print_log_line(line: crate::log::Line<'_>) {
-    let _ = writeln!(Output, "{line}");
+/// Prints the log lines that the consoles have not had. In an interrupt handler it does nothing: they wait.
+pub fn print_log() {
+    if percpu::in_interrupt() {
+        return;
+    }
+    let mut buffer = log::LineBuffer::new();
+    while let Some(line) = log::next_for_console(&mut buffer) {
+        write(line);
+        write("\n");
+    }
 }
 
-/// The console as a `fmt::Write`. What is written reaches the serial line at once, and the screen when
-/// nothing is left to do: painting is the expensive part, and a burst of lines is painted once.
+/// The console as a `fmt::Write`. What is written reaches the serial line at once, and the screen when nothing
+/// is left to do.
 pub struct Output;
 
 impl Write for Output {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        CONSOLE.lock().write(text);
+        write(text);
         Ok(())
     }
 }
 
-/// The console of a dying kernel: it takes the lock from whoever has it.
+/// The console of a dying kernel: it takes the locks from whoever has them.
 pub struct Emergency(());
 
 impl Emergency {
@@ -134,13 +258,14 @@ impl Emergency {
     pub fn new() -> Self {
         // SAFETY: the holder of the locks is the code that panicked, and will not go on.
         unsafe {
-            CONSOLE.force_unlock();
+            SERIAL.force_unlock();
+            SCREEN.force_unlock();
             TEXT.force_unlock();
         }
         // Whatever `console=` says: a panic is worth a line that may be watched.
-        let mut console = CONSOLE.lock();
-        if console.serial.is_none() {
-            console.open_serial(Some((0, DEFAULT_BAUD)));
+        let mut serial = SERIAL.lock();
+        if serial.uart.is_none() {
+            serial.open(Some((0, DEFAULT_BAUD)));
         }
         Self(())
     }
@@ -154,11 +279,10 @@ impl Default for Emergency {
 
 impl Write for Emergency {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut console = CONSOLE.lock();
-        console.write(text);
+        write(text);
         // Line by line: a fault in between shows how far it came.
         if text.ends_with('\n') {
-            console.flush();
+            paint();
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ import os
 import pathlib
 import re
 import socket
+import threading
 
 import gdb
 
@@ -18,10 +19,19 @@ LINES = 40
 ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[()][0-9A-B]|[=>78cDEHM])")
 
 
+def drain(line):
+    """Reads and forgets: the log has it."""
+    try:
+        while line.recv(65536):
+            pass
+    except OSError:
+        pass
+
+
 class Console(gdb.Command):
     """Show the end of the serial line's log, or type on it: sis console [TEXT]."""
 
-    typist = None  # stays connected: QEMU takes one at a time, and may read only after it has been continued
+    typist = None  # stays connected: QEMU takes one at a time, and reads only once it has been continued
 
     def __init__(self):
         super().__init__("sis console", gdb.COMMAND_SUPPORT, gdb.COMPLETE_NONE)
@@ -45,6 +55,8 @@ class Console(gdb.Command):
             if Console.typist is None:
                 Console.typist = socket.socket(socket.AF_UNIX)
                 Console.typist.connect(line)
+                # Who is connected must read: a full socket would hold up the machine.
+                threading.Thread(target=drain, args=(Console.typist,), daemon=True).start()
             Console.typist.sendall(text.encode() + b"\r")
         except OSError as error:
             Console.typist = None

@@ -35,6 +35,7 @@ qemu=$!
 trap "kill $qemu 2>/dev/null || :; wait $qemu 2>/dev/null || :; rm -rf '$sockets'" EXIT
 # ^C is gdb's: it stops the machine.
 trap : INT
+trap 'exit 143' TERM HUP
 
 until [ -S "$sockets/gdb" ]; do
     kill -0 "$qemu" 2>/dev/null || stop "QEMU did not start: $(cat "$build/gdb/qemu.log")"

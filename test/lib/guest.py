@@ -1,8 +1,8 @@
 """A machine under test: QEMU started, its serial line read, its QMP events recorded.
 
 `Guest` is what every boot test talks to. tools/qemu.py alone knows how a QEMU command line looks; this file adds
-the wires: the serial line and QMP are sockets that *we* listen on before QEMU starts, so that there is nothing to
-wait for and no first byte to lose. QEMU starts stopped and runs once QMP's events are on, for the same reason.
+the wires: the serial line is a pair of pipes, QMP a socket that *we* listen on, both there before QEMU starts, so
+that there is nothing to wait for and no first byte to lose. QEMU starts stopped and runs once QMP's events are on, for the same reason.
 
 Nothing here sleeps. Every wait is a poll() over the sockets and the process with a deadline, and every deadline is
 generous and stretched by SIS_TEST_SLOW (a factor). One thread uses one Guest.

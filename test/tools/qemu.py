@@ -13,11 +13,13 @@ to start; nobody else writes a `-device`. What a machine here is, beyond what it
 QEMU 7.2 and newer.
 """
 
+import ctypes
 import os
 import pathlib
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -270,6 +272,9 @@ def run(cfg):
     return status
 
 
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
+
+
 def become_gdb_target(cfg, sockets):
     """This process becomes QEMU, stopped; the debugger's and the serial line's sockets are in folder `sockets`."""
     log = pathlib.Path(os.environ.get("BUILD") or ROOT_DIR / "build") / "gdb" / "serial.log"
@@ -278,6 +283,7 @@ def become_gdb_target(cfg, sockets):
     words = command(cfg)
     print(shlex.join(words), flush=True)
     os.setsid()  # ^C in the debugger's terminal is for the debugger
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # and this ends with run.sh, however that ends
     os.execv(words[0], words)
 
 

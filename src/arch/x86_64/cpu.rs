@@ -254,6 +254,12 @@ mod live {
     use super::super::msr::{self, numbers};
     use super::{Features, cpuid};
 
+    unsafe extern "C" {
+        // asm/interrupts.S
+        static mut trap_has_smap: u8;
+        static mut trap_has_fsgsbase: u8;
+    }
+
     /// The eight cache types that PWT, PCD and PAT bits of a page-table entry choose from; entry 0 comes
     /// first. The default PAT has no write-combining entry; this is Linux's choice, in which entry 1
     /// (PWT alone) becomes write-combining. Source: SDM vol. 3 §11.12.
@@ -294,6 +300,9 @@ mod live {
             if features.contains(Features::XSAVE) {
                 supported_state(features).write();
             }
+            // From here on CLAC and RDGSBASE exist.
+            (&raw mut trap_has_smap).write_volatile(features.contains(Features::SMAP).into());
+            (&raw mut trap_has_fsgsbase).write_volatile(features.contains(Features::FSGSBASE).into());
         }
     }
 

@@ -165,12 +165,6 @@ mod live {
         read!("cr8")
     }
 
-    /// Keeps device interrupts out.
-    pub fn disable_interrupts() {
-        // SAFETY: clearing IF delays interrupts and does nothing else.
-        unsafe { asm!("cli", options(nomem, nostack)) };
-    }
-
     /// Stops this CPU, with interrupts off. Only an NMI or a reset ends it.
     pub fn wait_forever() -> ! {
         loop {

@@ -10,6 +10,7 @@ pub mod exceptions;
 pub mod frame;
 pub mod gdt;
 pub mod idt;
+pub mod interrupts;
 pub mod msr;
 pub mod paging;
 pub mod selectors;
@@ -22,6 +23,8 @@ pub mod port;
 pub mod backtrace;
 #[cfg(target_os = "none")]
 pub mod fpu;
+#[cfg(target_os = "none")]
+pub mod percpu;
 #[cfg(target_os = "none")]
 pub mod probe;
 #[cfg(target_os = "none")]

@@ -16,7 +16,7 @@ use super::firmware::{Firmware, call, ticks_in_firmware};
 use super::memory_map::{MemoryMap, SPARE_DESCRIPTORS};
 use super::tables;
 use crate::arch::x86_64::cpu::Features;
-use crate::arch::x86_64::{cr, tsc};
+use crate::arch::x86_64::{interrupts, tsc};
 use core::convert::Infallible;
 use uefi_raw::Status;
 use uefi_raw::protocol::memory_protection::MemoryAttributeProtocol;
@@ -200,7 +200,7 @@ impl Prepared {
         say!("leaving the firmware");
         self.exit_boot_services(firmware)?;
         // The firmware's interrupt handlers are gone with it.
-        cr::disable_interrupts();
+        interrupts::disable();
         self.info.times.exit_boot_services = tsc::read();
         self.info.times.in_firmware = ticks_in_firmware();
         super::forget_firmware();

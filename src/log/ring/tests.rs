@@ -169,3 +169,27 @@ fn a_damaged_ring_is_read_and_written_safely() {
         ring.last(1, |record| assert!(record.text.starts_with("again") || record.text.starts_with("line")));
     }
 }
+
+/// A reader with a cursor gets every record that is still there, once and in order, whenever it comes.
+#[test]
+fn a_cursor_misses_only_what_is_overwritten() {
+    let mut ring = Box::new(Ring::<4096>::new());
+    let mut random = Random::new(11);
+    let (mut cursor, mut pushed, mut expected) = (Cursor::START, 0u64, 0u64);
+    for _ in 0..20_000 {
+        if random.index(3) > 0 {
+            let text = "x".repeat(random.index(TEXT_MAX));
+            ring.push(pushed, 6, "t", format_args!("{text}"));
+            pushed += 1;
+        } else if let Some(record) = ring.read(&mut cursor) {
+            assert!(record.sequence >= expected.max(ring.lost()) || record.sequence == expected);
+            assert_eq!(record.timestamp_ns, record.sequence);
+            if record.sequence != expected {
+                assert_eq!(record.sequence, ring.lost(), "it was overtaken, and goes on with the oldest");
+            }
+            expected = record.sequence + 1;
+        } else {
+            assert_eq!(expected, pushed);
+        }
+    }
+}

@@ -4,7 +4,7 @@ use super::{Call, Result};
 use crate::arch::x86_64::cr::{self, Cr0, Cr4, Xcr0};
 use crate::arch::x86_64::{cpu, exceptions, gdt as segments, idt as gates, msr, segment};
 use crate::boot::info::Framebuffer;
-use crate::kernel::{boot_info, image::Named, traps};
+use crate::kernel::{boot_info, image::Named, interrupts};
 use crate::monitor::parse::{self, Problem};
 
 pub fn bootinfo<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
@@ -157,6 +157,6 @@ pub fn idt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         }
         first = end + 1;
     }
-    let _ = writeln!(call.out, "  {} interrupts came that nobody had asked for", traps::unexpected());
+    let _ = writeln!(call.out, "  {} interrupts came that nobody had asked for", interrupts::unexpected());
     Ok(())
 }

@@ -78,10 +78,10 @@ def ram_size(monitor):
 
 def rsdp_of(ram, wants_xsdt):
     """Where a root pointer with a right checksum stands. OVMF has two in memory: QEMU's, which it takes apart, and
-    its own, the only one with an XSDT."""
+    its own, the only one with an XSDT, at no multiple of 16."""
     for match in re.finditer(rb"RSD PTR ", ram):
         at = match.start()
-        if at % 16 == 0 and sum(ram[at:at + 20]) % 256 == 0 and (ram[at + 15] >= 2 or not wants_xsdt):
+        if at % 4 == 0 and sum(ram[at:at + 20]) % 256 == 0 and (ram[at + 15] >= 2 or not wants_xsdt):
             return at
     return None
 

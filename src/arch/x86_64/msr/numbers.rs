@@ -22,5 +22,10 @@ pub const CR4_PAE: u64 = 1 << 5;
 pub const CR4_MCE: u64 = 1 << 6;
 
 /// What assembly knows of it; see build.rs.
-pub const ASM: &[(&str, u64)] =
-    &[("IA32_EFER", IA32_EFER as u64), ("EFER_NXE", EFER_NXE), ("CR4_PAE", CR4_PAE), ("CR4_MCE", CR4_MCE)];
+pub const ASM: &[(&str, u64)] = &[
+    ("IA32_EFER", IA32_EFER as u64),
+    ("EFER_NXE", EFER_NXE),
+    ("IA32_GS_BASE", IA32_GS_BASE as u64),
+    ("CR4_PAE", CR4_PAE),
+    ("CR4_MCE", CR4_MCE),
+];

@@ -53,6 +53,18 @@ pub fn containing(address: u64) -> Option<Range<u64>> {
     all().into_iter().map(|stack| stack.range).find(|range| range.contains(&address))
 }
 
+/// Writes the address of a CPU's data to the very top of each interrupt stack, above where the CPU begins to
+/// push: the entry code of those vectors that cannot trust GS finds it there (asm/interrupts.S).
+///
+/// # Safety
+/// None of the interrupt stacks is in use.
+pub unsafe fn set_owner(percpu: u64) {
+    for stack in &all()[1..] {
+        // SAFETY: IST_RESERVED bytes at the top are kept out of the TSS for this.
+        unsafe { ((stack.range.end - sizes::IST_RESERVED) as *mut u64).write_volatile(percpu) };
+    }
+}
+
 /// Unmaps the guard pages. Returns how many there are.
 ///
 /// # Safety

@@ -5,5 +5,13 @@ pub const BOOT_STACK_SIZE: u64 = 64 << 10;
 /// Each of the interrupt stacks (IST 1-4): deep enough to print a whole panic from.
 pub const IST_STACK_SIZE: u64 = 16 << 10;
 
+/// Bytes at the top of each interrupt stack that the CPU does not push to: the address of the CPU's own data,
+/// padded so that frames stay aligned to 16.
+pub const IST_RESERVED: u64 = 16;
+
 /// What assembly knows of it; see build.rs.
-pub const ASM: &[(&str, u64)] = &[("BOOT_STACK_SIZE", BOOT_STACK_SIZE), ("IST_STACK_SIZE", IST_STACK_SIZE)];
+pub const ASM: &[(&str, u64)] = &[
+    ("BOOT_STACK_SIZE", BOOT_STACK_SIZE),
+    ("IST_STACK_SIZE", IST_STACK_SIZE),
+    ("IST_RESERVED", IST_RESERVED),
+];

@@ -20,7 +20,7 @@ mod tests;
 use core::fmt;
 
 use registers::{FLOATING, FifoControl, LineControl, LineStatus, ModemControl, ModemStatus};
-pub use registers::{Registers, reg};
+pub use registers::{InterruptEnable, Registers, reg};
 
 /// The input clock of every PC's UART, 1.8432 MHz, by the 16 of its baud generator (section 8.3).
 const BASE_BAUD: u32 = 115_200;
@@ -195,6 +195,25 @@ impl<R: Registers> Uart<R> {
         for &byte in bytes {
             self.write_byte(byte);
         }
+    }
+
+    /// Sends as much as there is room for now, without waiting; returns how many bytes. For callers that hold a
+    /// lock with interrupts off: they let go of it between two calls.
+    pub fn try_write(&mut self, bytes: &[u8]) -> usize {
+        if self.room == 0 && self.line_status().contains(LineStatus::THR_EMPTY) {
+            self.room = self.model.depth();
+        }
+        let count = bytes.len().min(self.room.into());
+        for &byte in &bytes[..count] {
+            self.regs.write(reg::RBR_THR_DLL, byte);
+        }
+        self.room -= count as u8;
+        count
+    }
+
+    /// Asks for an interrupt when bytes have arrived, or stops asking.
+    pub fn set_receive_interrupt(&mut self, on: bool) {
+        self.regs.write(reg::IER_DLM, if on { InterruptEnable::RECEIVED.bits() } else { 0 });
     }
 
     /// Waits, within the same bound, until the last bit has left: before a reset, or before the line

@@ -39,6 +39,18 @@ pub mod reg {
 }
 
 bitflags! {
+    /// Interrupt enable register (section 8.7).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct InterruptEnable: u8 {
+        /// A byte has arrived; with the FIFO, its trigger level, or a few bytes and then silence.
+        const RECEIVED = 1 << 0;
+        const TRANSMITTER_EMPTY = 1 << 1;
+        const LINE_STATUS = 1 << 2;
+        const MODEM_STATUS = 1 << 3;
+    }
+}
+
+bitflags! {
     /// Line control (section 8.1).
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
     pub struct LineControl: u8 {

@@ -1,0 +1,94 @@
+//! Per-CPU data, behind GS.
+//!
+//! In the kernel the base of GS is the address of this CPU's [`PerCpu`], whose first word is that address
+//! itself, so that `mov rax, gs:[0]` yields a pointer. Ring 3 will have a GS base of its own; SWAPGS exchanges
+//! the two on every way in and out (asm/interrupts.S).
+//!
+//! One CPU for now.
+
+use core::arch::asm;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// Vectors, and so counters, a CPU has.
+pub const VECTORS: usize = 256;
+
+/// What a CPU keeps for itself. Written by that CPU alone; others may look at the counters.
+#[repr(C)]
+pub struct PerCpu {
+    /// Its own address.
+    this: UnsafeCell<u64>,
+    /// 0 for the boot CPU.
+    pub number: u32,
+    /// Interrupt handlers that are running, one inside the other.
+    pub interrupt_depth: AtomicU32,
+    /// Deferred work is being done, or waits to be: see `kernel::interrupts`.
+    pub in_deferred: AtomicBool,
+    /// Interrupts taken, by vector.
+    pub counts: [AtomicU64; VECTORS],
+}
+
+// SAFETY: `this` is written once, before there is a second user; everything else is atomic.
+unsafe impl Sync for PerCpu {}
+
+impl PerCpu {
+    const fn new(number: u32) -> Self {
+        Self {
+            this: UnsafeCell::new(0),
+            number,
+            interrupt_depth: AtomicU32::new(0),
+            in_deferred: AtomicBool::new(false),
+            counts: [const { AtomicU64::new(0) }; VECTORS],
+        }
+    }
+
+    /// Counts an interrupt. Only this CPU writes here, so a load and a store will do.
+    #[inline]
+    pub fn count(&self, vector: u8) {
+        let counter = &self.counts[usize::from(vector)];
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+static BOOT_CPU: PerCpu = PerCpu::new(0);
+
+/// Set once GS is good.
+static READY: AtomicBool = AtomicBool::new(false);
+
+/// Whether this code runs on top of interrupted code: in a handler, or in work that one has left for its end.
+/// Then it must not wait for anything that the interrupted code may hold. False before there are interrupts.
+pub fn in_interrupt() -> bool {
+    if !READY.load(Ordering::Relaxed) {
+        return false;
+    }
+    let cpu = current();
+    cpu.interrupt_depth.load(Ordering::Relaxed) > 0 || cpu.in_deferred.load(Ordering::Relaxed)
+}
+
+/// This CPU's data.
+#[inline]
+pub fn current() -> &'static PerCpu {
+    let this: *const PerCpu;
+    // SAFETY: `install_boot_cpu` runs before anything that asks; every entry into the kernel brings GS back.
+    unsafe {
+        asm!("mov {}, gs:[0]", out(reg) this, options(nostack, preserves_flags, readonly));
+        &*this
+    }
+}
+
+/// Makes GS point at the boot CPU's data, and tells its interrupt stacks whose they are.
+///
+/// # Safety
+/// Once, on the boot CPU, before the first call of [`current`] and before interrupts are on.
+pub unsafe fn install_boot_cpu() {
+    use super::msr::{self, numbers};
+    let address = &raw const BOOT_CPU as u64;
+    // SAFETY: nobody else has the data yet; both MSRs exist in long mode.
+    unsafe {
+        *BOOT_CPU.this.get() = address;
+        super::stacks::set_owner(address);
+        msr::wrmsr(numbers::IA32_GS_BASE, address);
+        msr::wrmsr(numbers::IA32_KERNEL_GS_BASE, 0);
+    }
+    READY.store(true, Ordering::Relaxed);
+}

@@ -1,0 +1,5 @@
+//! Locks.
+
+pub mod irq_lock;
+
+pub use irq_lock::IrqLock;

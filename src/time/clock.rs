@@ -1,0 +1,282 @@
+//! The monotonic clock: nanoseconds out of a counter, that never go back, readable in any context.
+//!
+//! A [`Clock`] is a straight line through a point: at the count `anchor` it was `base_ns`, and each count since is
+//! worth `rate`. Reading it is a counter read, a multiplication and an addition. The line is replaced when the
+//! rate is known better, when another counter takes over, and before a narrow counter comes round again.
+//!
+//! **Readers never wait.** An NMI may arrive while the line is being replaced, on the very CPU that replaces it:
+//! a reader that waited for the writer to finish would wait for ever. So there are two lines, and `state` says
+//! which of them is in force; the writer only ever writes the other one. A reader takes the line in force, and
+//! looks at `state` again afterwards: if that moved, the writer did too, so the reader tries again. A stopped
+//! writer changes nothing, hence a reader that interrupts one is done in one round. (Linux calls such a pair a
+//! latch, `seqcount_latch_t`.)
+//!
+//! **No read is less than one that ended before it began.** Changing over from a line to a flatter one would
+//! break that: somebody reads the old line just before, somebody else the new one just after, further left at
+//! its start than the writer thought, because the writer was stopped for a moment. No margin is wide enough for
+//! every moment. So each change goes through states in which readers are *careful*: they also raise `last`, the
+//! highest value handed out, and hand out no less than that.
+//!
+//! ```text
+//!   state        readers return                    the writer, in that state
+//!   old          old(count)
+//!   old careful  last = max(last, old(count))      raises last to old(count), which no earlier read exceeds;
+//!                                                  writes new: through (count, last)
+//!   new careful  last = max(last, new(count))      reads new(count): once that is not below last, it never is
+//!   new          new(count)
+//! ```
+//!
+//! The writer may be stopped for any time in any of them, and may be interrupted by readers at each step. A second
+//! writer is sent away: it comes back at its next tick. If new(count) is still below `last`, the writer goes
+//! through the same again, with a line that starts at `last`. A careful read costs a locked instruction, and for
+//! less than a microsecond a change.
+//!
+//! Memory order: `state` is a sequence count in the usual way (H. Boehm, "Can Seqlocks Get Along With Programming
+//! Language Memory Models?", MSPC 2012): the lines are relaxed atomics between an acquiring load and an acquire
+//! fence in the reader, a release fence and a releasing store in the writer.
+
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use core::sync::atomic::{AtomicBool, AtomicU64, fence};
+
+use super::counter::{Counters, Source, mask};
+use super::rate::{FRACTION_BITS, Rate};
+
+/// `state`: which line is in force.
+const LINE: u64 = 1;
+/// `state`: readers are to be careful.
+const CAREFUL: u64 = 2;
+/// `state`: from here on it counts changes.
+const VERSION: u64 = 4;
+/// How often the writer goes through the states to catch up with `last`. The second time does, unless the writer
+/// is stopped at the wrong moment once more; after the last, readers stay careful until the next change.
+const ROUNDS: usize = 4;
+/// `source` of a line without a counter: time stands still at `base_ns`.
+const STANDING: u64 = u64::MAX;
+
+/// What a clock counts by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timebase {
+    pub source: Source,
+    pub rate: Rate,
+    pub width_bits: u32,
+}
+
+impl Timebase {
+    /// Longest time between two calls of [`Clock::refresh`]: half of what the counter counts before it wraps.
+    pub fn max_gap_ns(&self) -> u64 {
+        self.rate.to_ns(mask(self.width_bits) / 2)
+    }
+}
+
+/// Another change is under way on another CPU, or below this one on the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// One straight line. All fields are written by the writer alone, and while the other line is in force.
+#[repr(align(64))]
+struct Line {
+    /// A [`Source`], or [`STANDING`].
+    source: AtomicU64,
+    anchor: AtomicU64,
+    base_ns: AtomicU64,
+    /// [`Rate::scaled`].
+    scaled: AtomicU64,
+    mask: AtomicU64,
+}
+
+impl Line {
+    const fn new() -> Self {
+        Self {
+            source: AtomicU64::new(STANDING),
+            anchor: AtomicU64::new(0),
+            base_ns: AtomicU64::new(0),
+            scaled: AtomicU64::new(0),
+            mask: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts since the anchor.
+    ///
+    /// A count from before it comes out as nearly all that the counter has: the last eighth of its range is taken
+    /// for that, and is 0. So a CPU whose TSC is a little behind the writer's sees time stand, not leap.
+    #[inline(always)]
+    fn elapsed(&self, counters: &impl Counters) -> u64 {
+        let source = self.source.load(Relaxed);
+        let count = if source == Source::Tsc as u64 {
+            counters.read(Source::Tsc)
+        } else {
+            read_other(counters, source)
+        };
+        let mask = self.mask.load(Relaxed);
+        let elapsed = count.wrapping_sub(self.anchor.load(Relaxed)) & mask;
+        if elapsed > mask - mask / 8 { 0 } else { elapsed }
+    }
+
+    #[inline(always)]
+    fn ns(&self, counters: &impl Counters) -> u64 {
+        let product = u128::from(self.elapsed(counters)) * u128::from(self.scaled.load(Relaxed));
+        // Overflows after 584 years, or in a line that is being rewritten, whose value nobody uses.
+        ((product >> FRACTION_BITS) as u64).wrapping_add(self.base_ns.load(Relaxed))
+    }
+
+    fn write(&self, timebase: &Timebase, anchor: u64, base_ns: u64) {
+        self.source.store(timebase.source as u64, Relaxed);
+        self.anchor.store(anchor, Relaxed);
+        self.base_ns.store(base_ns, Relaxed);
+        self.scaled.store(timebase.rate.scaled(), Relaxed);
+        self.mask.store(mask(timebase.width_bits), Relaxed);
+    }
+
+    fn timebase(&self) -> Option<Timebase> {
+        let source = source_of(self.source.load(Relaxed))?;
+        let rate = Rate::from_raw(self.scaled.load(Relaxed));
+        Some(Timebase { source, rate, width_bits: self.mask.load(Relaxed).count_ones() })
+    }
+}
+
+/// The source that was stored as a number.
+fn source_of(number: u64) -> Option<Source> {
+    [Source::Tsc, Source::Hpet, Source::PmTimer, Source::Pit].into_iter().find(|&s| s as u64 == number)
+}
+
+/// The counters beside the one that has to be fast.
+#[cold]
+fn read_other(counters: &impl Counters, source: u64) -> u64 {
+    source_of(source).map_or(0, |source| counters.read(source))
+}
+
+/// A monotonic clock. Stands at 0 until [`Clock::start`].
+pub struct Clock {
+    /// [`LINE`], [`CAREFUL`], and above them a count of the changes.
+    state: AtomicU64,
+    lines: [Line; 2],
+    /// The most that a careful reader returned, and at each change the most that anybody did.
+    last: AtomicU64,
+    /// Somebody is changing the line.
+    changing: AtomicBool,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock {
+    pub const fn new() -> Self {
+        Self {
+            state: AtomicU64::new(0),
+            lines: [Line::new(), Line::new()],
+            last: AtomicU64::new(0),
+            changing: AtomicBool::new(false),
+        }
+    }
+
+    /// Monotonic nanoseconds. Any context, NMI included.
+    #[inline]
+    pub fn now_ns(&self, counters: &impl Counters) -> u64 {
+        // Each further round means that a change happened meanwhile, of which there are a few a second.
+        loop {
+            let state = self.state.load(Acquire);
+            let ns = self.lines[(state & LINE) as usize].ns(counters);
+            fence(Acquire);
+            if self.state.load(Relaxed) != state {
+                continue;
+            }
+            if state & CAREFUL == 0 {
+                return ns;
+            }
+            if let Some(ns) = self.careful(state, ns) {
+                return ns;
+            }
+        }
+    }
+
+    /// Hands out a value read in a careful `state`. `None` if that passed meanwhile: then the writer may already
+    /// have compared the new line with a `last` that lacked this value.
+    #[cold]
+    fn careful(&self, state: u64, ns: u64) -> Option<u64> {
+        let ns = self.last.fetch_max(ns, SeqCst).max(ns);
+        (self.state.load(SeqCst) == state).then_some(ns)
+    }
+
+    /// What it counts by; `None` before it was started.
+    pub fn timebase(&self) -> Option<Timebase> {
+        loop {
+            let state = self.state.load(Acquire);
+            let timebase = self.lines[(state & LINE) as usize].timebase();
+            fence(Acquire);
+            if self.state.load(Relaxed) == state {
+                return timebase;
+            }
+        }
+    }
+
+    /// Begins to count, from `start_ns` on: the time that has passed since the kernel's entry.
+    pub fn start(&self, counters: &impl Counters, timebase: Timebase, start_ns: u64) -> Result<(), Busy> {
+        self.last.fetch_max(start_ns, SeqCst);
+        self.change(counters, |_| Some(timebase))
+    }
+
+    /// Goes on from now by another counter, at its rate.
+    pub fn switch(&self, counters: &impl Counters, to: Timebase) -> Result<(), Busy> {
+        self.change(counters, |_| Some(to))
+    }
+
+    /// Goes on from now at another rate. Nothing to do for a clock that stands.
+    pub fn set_rate(&self, counters: &impl Counters, rate: Rate) -> Result<(), Busy> {
+        self.change(counters, |old| Some(Timebase { rate, ..old? }))
+    }
+
+    /// To be called at least every [`Timebase::max_gap_ns`]: moves the anchor if a quarter of the counter's range
+    /// lies behind it, and ends a carefulness that a change had to leave.
+    pub fn refresh(&self, counters: &impl Counters) -> Result<(), Busy> {
+        let state = self.state.load(Acquire);
+        let line = &self.lines[(state & LINE) as usize];
+        let is_far = line.elapsed(counters) > line.mask.load(Relaxed) / 4;
+        // Should the line have changed while it was looked at, then it is fresh.
+        if state & CAREFUL == 0 && !is_far { Ok(()) } else { self.change(counters, |old| old) }
+    }
+
+    /// Whether readers are careful just now.
+    pub fn is_careful(&self) -> bool {
+        self.state.load(Relaxed) & CAREFUL != 0
+    }
+
+    /// The change that the file's header draws.
+    fn change(
+        &self,
+        counters: &impl Counters,
+        next: impl Fn(Option<Timebase>) -> Option<Timebase>,
+    ) -> Result<(), Busy> {
+        if self.changing.swap(true, Acquire) {
+            return Err(Busy);
+        }
+        for _ in 0..ROUNDS {
+            let state = self.state.load(Relaxed);
+            let old = &self.lines[(state & LINE) as usize];
+            let new = &self.lines[(state & LINE ^ LINE) as usize];
+            let Some(timebase) = next(old.timebase()) else { break };
+            let old_careful = (state | CAREFUL).wrapping_add(VERSION);
+            // With a full barrier: no earlier read's count may be later than the one that is taken next.
+            self.state.swap(old_careful, SeqCst);
+            fence(SeqCst);
+            let old_ns = old.ns(counters);
+            let base_ns = self.last.fetch_max(old_ns, SeqCst).max(old_ns);
+            new.write(&timebase, counters.read(timebase.source), base_ns);
+            let new_careful = (old_careful ^ LINE).wrapping_add(VERSION);
+            self.state.swap(new_careful, SeqCst);
+            fence(SeqCst);
+            let new_ns = new.ns(counters);
+            if self.last.fetch_max(new_ns, SeqCst) <= new_ns {
+                self.state.store((new_careful & !CAREFUL).wrapping_add(VERSION), Release);
+                break;
+            }
+        }
+        self.changing.store(false, Release);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
