@@ -19,6 +19,8 @@ pub mod boot;
 pub mod drivers;
 pub mod kernel;
 pub mod log;
+#[cfg(not(target_os = "uefi"))]
+pub mod mm;
 pub mod monitor;
 #[cfg(not(target_os = "linux"))]
 pub mod platform;
@@ -27,5 +29,6 @@ pub mod start;
 #[cfg(test)]
 mod testing;
 pub mod sync;
+pub mod time;
 pub mod tty;
 pub mod utf8;

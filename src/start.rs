@@ -50,6 +50,8 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     report_unknown(&options);
     report_cpu();
     report_memory();
+    platform::memory::init(boot_info::regions());
+    report_acpi(info);
     report_boot_times(info, entry);
 
     if options.flag("selftest") {
@@ -161,6 +163,16 @@ fn report_memory() {
         regions.len(),
         usable >> 8
     );
+}
+
+fn report_acpi(info: &BootInfo) {
+    match platform::acpi::init(info.rsdp) {
+        Some(root) => {
+            let count = platform::acpi::tables().map_or(0, |tables| tables.iter().count());
+            info!(target: "acpi", "root pointer at {root:#x}, {count} tables");
+        }
+        None => info!(target: "acpi", "none"),
+    }
 }
 
 /// How long each stage took. The firmware's own time is told apart: it is most of it, and not ours.

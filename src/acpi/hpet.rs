@@ -67,8 +67,8 @@ impl Hpet {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sdt::made;
     use super::*;
+    use crate::acpi::sdt::made;
 
     fn body(space: u8, base: u64) -> Vec<u8> {
         let mut body = 0x8086_A201u32.to_le_bytes().to_vec();

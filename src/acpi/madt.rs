@@ -253,8 +253,8 @@ impl<'a> Madt<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sdt::made;
     use super::*;
+    use crate::acpi::sdt::made;
 
     fn with<T>(revision: u8, entries: &[&[u8]], test: impl FnOnce(Madt) -> T) -> T {
         let mut body = [0xFEE0_0000u32.to_le_bytes(), [1, 0, 0, 0]].concat();

@@ -83,8 +83,8 @@ impl<'a> Mcfg<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sdt::made;
     use super::*;
+    use crate::acpi::sdt::made;
 
     fn allocation(base: u64, segment: u16, start: u8, end: u8) -> Vec<u8> {
         let mut raw = base.to_le_bytes().to_vec();

@@ -266,7 +266,7 @@ impl Display for Distances<'_> {
 fn describe_aml(aml: &[u8], lines: &mut Lines) -> fmt::Result {
     for state in 0..=5 {
         if let Some(found) = sleep_type(aml, state) {
-            lines.line(format_args!("\\_S{state}: SLP_TYPa {}, SLP_TYPb {}", found.a, found.b))?;
+            lines.line(format_args!("\\_S{state}_: SLP_TYPa {}, SLP_TYPb {}", found.a, found.b))?;
         }
     }
     for found in routings(aml) {
@@ -284,8 +284,8 @@ fn describe_aml(aml: &[u8], lines: &mut Lines) -> fmt::Result {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sdt::made;
     use super::*;
+    use crate::acpi::sdt::made;
 
     fn text(signature: Signature, body: &[u8]) -> String {
         let raw = made(signature, 5, body);

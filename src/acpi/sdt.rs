@@ -45,12 +45,13 @@ impl fmt::Debug for Signature {
     }
 }
 
-/// Letters out of a table, made safe for a terminal.
+/// Letters out of a table, made safe for a terminal; zeros behind them are left out.
 pub(super) struct Text<'a>(pub &'a [u8]);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let letters = self.0.iter().map(|&b| if matches!(b, b' '..=b'~') { b.into() } else { '.' });
+        let len = self.0.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        let letters = self.0.iter().take(len).map(|&b| if matches!(b, b' '..=b'~') { b.into() } else { '.' });
         letters.into_iter().try_for_each(|letter| fmt::Write::write_char(f, letter))
     }
 }
@@ -268,5 +269,6 @@ mod tests {
     #[test]
     fn letters_that_are_none() {
         assert_eq!(std::format!("{}", Signature(*b"A\x1b\xff~")), "A..~");
+        assert_eq!(std::format!("{}{}{}", Text(b"A\0M\0\0"), Text(b"\0\0"), Text(b"")), "A.M");
     }
 }

@@ -42,8 +42,8 @@ impl<'a> Slit<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sdt::made;
     use super::*;
+    use crate::acpi::sdt::made;
 
     fn with<T>(count: u64, distances: &[u8], test: impl FnOnce(Result<Slit, TableError>) -> T) -> T {
         let raw = made(Signature::SLIT, 1, &[&count.to_le_bytes()[..], distances].concat());

@@ -88,8 +88,8 @@ impl<'a> Srat<'a> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sdt::made;
     use super::*;
+    use crate::acpi::sdt::made;
 
     fn entries(revision: u8, parts: &[&[u8]]) -> Vec<Affinity> {
         let raw = made(Signature::SRAT, revision, &[&[0; 12][..], &parts.concat()].concat());

@@ -209,8 +209,8 @@ impl<'m, M: PhysicalMemory + ?Sized> Tables<'m, M> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::sdt::made;
     use super::*;
+    use crate::acpi::sdt::made;
 
     /// Memory as a few runs of bytes.
     struct Runs(Vec<(u64, Vec<u8>)>);

@@ -11,6 +11,7 @@ use super::traps::Report;
 use crate::arch::x86_64::backtrace::frame_pointer;
 use crate::arch::x86_64::{cr, probe, recover, reset};
 use crate::log;
+use crate::platform::power;
 use crate::tty::console::{self, Emergency};
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -124,7 +125,7 @@ fn stop() -> ! {
     if action == Action::Exit as u8 {
         reset::debug_exit(false);
     } else if action == Action::Reboot as u8 {
-        reset::reset();
+        power::restart();
     }
     cr::wait_forever()
 }

@@ -1,7 +1,14 @@
 //! What the layers above may ask of the machine without knowing what machine it is.
 //!
-//! So far: the registers of the serial ports, the memory of the framebuffer, and the ways to end it. The
-//! trait that makes this the same on every architecture comes with interrupts and time.
+//! So far: the registers of the serial ports, the memory of the framebuffer and of devices, ACPI's tables, and
+//! the ways to end it. The trait that makes this the same on every architecture comes with interrupts and time.
+
+#[cfg(target_os = "none")]
+pub mod acpi;
+#[cfg(target_os = "none")]
+pub mod memory;
+#[cfg(target_os = "none")]
+pub mod power;
 
 use crate::arch::x86_64::port;
 use crate::boot::info::Framebuffer;
@@ -9,7 +16,7 @@ use crate::boot::layout::MMIO_BASE;
 
 pub use crate::arch::x86_64::port::PortBlock;
 #[cfg(target_os = "none")]
-pub use crate::arch::x86_64::reset::{debug_exit, reset};
+pub use crate::arch::x86_64::reset::debug_exit;
 
 /// I/O ports of ttyS0 and ttyS1.
 const SERIAL_PORTS: [u16; 2] = [port::COM1, port::COM2];

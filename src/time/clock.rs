@@ -22,7 +22,7 @@
 //!   old          old(count)
 //!   old careful  last = max(last, old(count))      raises last to old(count), which no earlier read exceeds;
 //!                                                  writes new: through (count, last)
-//!   new careful  last = max(last, new(count))      reads new(count): once that is not below last, it never is
+//!   new careful  last = max(last, new(count))      reads last, then new(count): if not below it now, then never
 //!   new          new(count)
 //! ```
 //!
@@ -47,8 +47,9 @@ const LINE: u64 = 1;
 const CAREFUL: u64 = 2;
 /// `state`: from here on it counts changes.
 const VERSION: u64 = 4;
-/// How often the writer goes through the states to catch up with `last`. The second time does, unless the writer
-/// is stopped at the wrong moment once more; after the last, readers stay careful until the next change.
+/// How often the writer goes through the states to catch up with `last`. In the second round both lines have the
+/// same counter and rate, and the new one begins no lower, so that is enough; the others are for a counter that
+/// misbehaves, and after the last of them readers stay careful until the next change.
 const ROUNDS: usize = 4;
 /// `source` of a line without a counter: time stands still at `base_ns`.
 const STANDING: u64 = u64::MAX;
@@ -82,6 +83,8 @@ struct Line {
     /// [`Rate::scaled`].
     scaled: AtomicU64,
     mask: AtomicU64,
+    /// Seven eighths of the mask.
+    most: AtomicU64,
 }
 
 impl Line {
@@ -92,31 +95,35 @@ impl Line {
             base_ns: AtomicU64::new(0),
             scaled: AtomicU64::new(0),
             mask: AtomicU64::new(0),
+            most: AtomicU64::new(0),
         }
     }
 
-    /// Counts since the anchor.
+    /// The count now, of the counter that this line is about.
+    fn count(&self, counters: &impl Counters) -> u64 {
+        let source = self.source.load(Relaxed);
+        source_of(source).map_or(0, |source| counters.read(source))
+    }
+
+    /// Counts from the anchor to `count`.
     ///
     /// A count from before it comes out as nearly all that the counter has: the last eighth of its range is taken
     /// for that, and is 0. So a CPU whose TSC is a little behind the writer's sees time stand, not leap.
     #[inline(always)]
-    fn elapsed(&self, counters: &impl Counters) -> u64 {
-        let source = self.source.load(Relaxed);
-        let count = if source == Source::Tsc as u64 {
-            counters.read(Source::Tsc)
-        } else {
-            read_other(counters, source)
-        };
-        let mask = self.mask.load(Relaxed);
-        let elapsed = count.wrapping_sub(self.anchor.load(Relaxed)) & mask;
-        if elapsed > mask - mask / 8 { 0 } else { elapsed }
+    fn elapsed(&self, count: u64) -> u64 {
+        let elapsed = count.wrapping_sub(self.anchor.load(Relaxed)) & self.mask.load(Relaxed);
+        if elapsed > self.most.load(Relaxed) { 0 } else { elapsed }
     }
 
     #[inline(always)]
-    fn ns(&self, counters: &impl Counters) -> u64 {
-        let product = u128::from(self.elapsed(counters)) * u128::from(self.scaled.load(Relaxed));
+    fn ns_at(&self, count: u64) -> u64 {
+        let product = u128::from(self.elapsed(count)) * u128::from(self.scaled.load(Relaxed));
         // Overflows after 584 years, or in a line that is being rewritten, whose value nobody uses.
         ((product >> FRACTION_BITS) as u64).wrapping_add(self.base_ns.load(Relaxed))
+    }
+
+    fn ns(&self, counters: &impl Counters) -> u64 {
+        self.ns_at(self.count(counters))
     }
 
     fn write(&self, timebase: &Timebase, anchor: u64, base_ns: u64) {
@@ -124,7 +131,9 @@ impl Line {
         self.anchor.store(anchor, Relaxed);
         self.base_ns.store(base_ns, Relaxed);
         self.scaled.store(timebase.rate.scaled(), Relaxed);
-        self.mask.store(mask(timebase.width_bits), Relaxed);
+        let mask = mask(timebase.width_bits);
+        self.mask.store(mask, Relaxed);
+        self.most.store(mask - mask / 8, Relaxed);
     }
 
     fn timebase(&self) -> Option<Timebase> {
@@ -137,12 +146,6 @@ impl Line {
 /// The source that was stored as a number.
 fn source_of(number: u64) -> Option<Source> {
     [Source::Tsc, Source::Hpet, Source::PmTimer, Source::Pit].into_iter().find(|&s| s as u64 == number)
-}
-
-/// The counters beside the one that has to be fast.
-#[cold]
-fn read_other(counters: &impl Counters, source: u64) -> u64 {
-    source_of(source).map_or(0, |source| counters.read(source))
 }
 
 /// A monotonic clock. Stands at 0 until [`Clock::start`].
@@ -173,8 +176,27 @@ impl Clock {
     }
 
     /// Monotonic nanoseconds. Any context, NMI included.
+    ///
+    /// What is inlined is the one case that has to be fast. Everything else begins again in a function of its own,
+    /// which is left to by a jump: so this path has nothing to save on the stack.
     #[inline]
     pub fn now_ns(&self, counters: &impl Counters) -> u64 {
+        let state = self.state.load(Acquire);
+        let line = &self.lines[(state & LINE) as usize];
+        if state & CAREFUL == 0 && line.source.load(Relaxed) == Source::Tsc as u64 {
+            let ns = line.ns_at(counters.read(Source::Tsc));
+            fence(Acquire);
+            if self.state.load(Relaxed) == state {
+                return ns;
+            }
+        }
+        self.now_otherwise_ns(counters)
+    }
+
+    /// Another counter than the TSC, a state that wants care, or a change while it was read.
+    #[cold]
+    #[inline(never)]
+    fn now_otherwise_ns(&self, counters: &impl Counters) -> u64 {
         // Each further round means that a change happened meanwhile, of which there are a few a second.
         loop {
             let state = self.state.load(Acquire);
@@ -194,7 +216,6 @@ impl Clock {
 
     /// Hands out a value read in a careful `state`. `None` if that passed meanwhile: then the writer may already
     /// have compared the new line with a `last` that lacked this value.
-    #[cold]
     fn careful(&self, state: u64, ns: u64) -> Option<u64> {
         let ns = self.last.fetch_max(ns, SeqCst).max(ns);
         (self.state.load(SeqCst) == state).then_some(ns)
@@ -233,7 +254,7 @@ impl Clock {
     pub fn refresh(&self, counters: &impl Counters) -> Result<(), Busy> {
         let state = self.state.load(Acquire);
         let line = &self.lines[(state & LINE) as usize];
-        let is_far = line.elapsed(counters) > line.mask.load(Relaxed) / 4;
+        let is_far = line.elapsed(line.count(counters)) > line.mask.load(Relaxed) / 4;
         // Should the line have changed while it was looked at, then it is fresh.
         if state & CAREFUL == 0 && !is_far { Ok(()) } else { self.change(counters, |old| old) }
     }
@@ -261,14 +282,19 @@ impl Clock {
             // With a full barrier: no earlier read's count may be later than the one that is taken next.
             self.state.swap(old_careful, SeqCst);
             fence(SeqCst);
-            let old_ns = old.ns(counters);
+            let count = old.count(counters);
+            let old_ns = old.ns_at(count);
             let base_ns = self.last.fetch_max(old_ns, SeqCst).max(old_ns);
-            new.write(&timebase, counters.read(timebase.source), base_ns);
+            // By the same counter the lines meet in one point, and no time is lost between two reads.
+            let is_same = old.source.load(Relaxed) == timebase.source as u64;
+            new.write(&timebase, if is_same { count } else { counters.read(timebase.source) }, base_ns);
             let new_careful = (old_careful ^ LINE).wrapping_add(VERSION);
             self.state.swap(new_careful, SeqCst);
             fence(SeqCst);
-            let new_ns = new.ns(counters);
-            if self.last.fetch_max(new_ns, SeqCst) <= new_ns {
+            // In this order: what the old line handed out is in `last` by now, and what the new one raises it to
+            // from here on, the new one has reached.
+            let last = self.last.load(SeqCst);
+            if new.ns(counters) >= last {
                 self.state.store((new_careful & !CAREFUL).wrapping_add(VERSION), Release);
                 break;
             }

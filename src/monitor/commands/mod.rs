@@ -2,6 +2,7 @@
 //!
 //! `help`, tab completion and docs/monitor.md all come from [`TABLE`].
 
+mod acpi;
 mod control;
 mod fault;
 mod machine;
@@ -54,6 +55,7 @@ const fn command(
 /// All of them, in alphabetical order.
 #[rustfmt::skip]
 pub const TABLE: &[Command] = &[
+    Command { complete: acpi::complete, ..command("acpi", "[SIGNATURE]", "ACPI's tables", "Without a SIGNATURE, one line for each table; with one, or with `all`, decoded.", acpi::run) },
     command("bootinfo", "", "what the loader passed", "Every field of BootInfo (src/boot/info.rs). Addresses are physical.", machine::bootinfo),
     command("bt", "", "backtrace of the monitor itself", "By frame pointers, through traps; names from the kernel's own symbol table.", symbol::bt),
     command("clear", "", "clear the screen", "On the serial terminal and on the framebuffer. So does ^L, which keeps the line.", text::clear),
@@ -68,8 +70,9 @@ pub const TABLE: &[Command] = &[
     command("maps", "", "the kernel's mappings", "A walk of the live page tables, one line for each run of pages with equal permissions.\nR present, W writable, X executable, U user; G stays in the TLB; PWT is write-combining here.", memory::maps),
     command("memmap", "", "the physical memory map", "The firmware's map as the loader passed it on, with its own ranges cut out, and the sum by kind.", memory::memmap),
     command("panic", "[TEXT]", "panic on purpose", "What happens after it is the option panic= of the command line.", control::panic),
+    command("poweroff", "", "turn the machine off", "By ACPI's S5, in both PM1 control registers. Without ACPI it says so.", control::poweroff),
     command("pt", "ADDR", "how an address is translated", "Each level's table, index and entry, down to the page or to the first entry that is not present.", memory::pt),
-    command("reboot", "", "reset the machine", "By port 0xCF9, else by the keyboard controller, else by a triple fault.", control::reboot),
+    command("reboot", "", "reset the machine", "By the FADT's register, port 0xCF9, the keyboard controller, or a triple fault.", control::reboot),
     command("regs", "", "control, segment and system registers", "As they are while this command runs.", machine::regs),
     Command { complete: control::complete_selftest, ..command("selftest", "[NAME]", "run the tests built into the kernel", "All of them, or one. With the option selftest the kernel runs them at boot instead.", control::selftest) },
     command("sym", "ADDR|NAME", "from an address to a symbol, or the other way", "A NAME may be the end of a path. Without an exact match, all symbols that contain it are listed.", symbol::sym),

@@ -7,9 +7,13 @@ guest memory through the QEMU monitor, and follows it to every table. `src/acpi/
 A dump is a run of records, each a physical address (8 bytes), a length (4 bytes), both little-endian, and the bytes.
 The first record is the RSDP. In each file stand: RSDP, RSDT, XSDT, what those list, the FACS and the DSDT.
 
-    dump.py              all machines, into this folder
-    dump.py NAME…        only these
-    dump.py --unpack F D the tables of dump F as files in folder D, for `iasl -d`
+    dump.py                  all machines of QEMU, into this folder
+    dump.py NAME…            only these
+    dump.py --image F NAME   out of file F, the memory of another machine from address 0 on
+    dump.py --unpack F DIR   the tables of dump F as files in a folder, for `iasl -d`
+
+`bochs.dump` came by --image from Bochs 2.7 with its own BIOS, one processor model "ryzen" with two cores, an i440FX, and
+a debugger that stops where the BIOS begins to boot: `lb 0xfe6f2`, `c`, `writemem "F" 0 0x1ffff00`.
 """
 
 import os
@@ -116,6 +120,13 @@ def tables(ram, rsdp):
     return records
 
 
+def write(name, found):
+    data = b"".join(struct.pack("<QI", at, len(raw)) + raw for at, raw in found)
+    (HERE / f"{name}.dump").write_bytes(data)
+    names = " ".join(raw[:4].decode() for _, raw in found)
+    print(f"{name}: {len(found)} tables, {len(data)} bytes: {names}", flush=True)
+
+
 def dump(name):
     """Two looks a second until two of them show the same tables: the firmware writes them early, then only reads."""
     monitor = Monitor(MACHINES[name])
@@ -127,10 +138,7 @@ def dump(name):
             rsdp = rsdp_of(ram, OVMF[1] in MACHINES[name])
             found = tables(ram, rsdp) if rsdp is not None else None
             if found and len(found) > 3 and found == last:
-                data = b"".join(struct.pack("<QI", at, len(raw)) + raw for at, raw in found)
-                (HERE / f"{name}.dump").write_bytes(data)
-                print(f"{name}: {len(found)} tables, {len(data)} bytes: {' '.join(raw[:4].decode() for _, raw in found)}", flush=True)
-                return
+                return write(name, found)
             last = found
         raise SystemExit(f"{name}: no ACPI tables after four minutes")
     finally:
@@ -149,6 +157,9 @@ def unpack(path, folder):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--unpack"]:
         unpack(*sys.argv[2:4])
+    elif sys.argv[1:2] == ["--image"]:
+        memory = Path(sys.argv[2]).read_bytes()
+        write(sys.argv[3], tables(memory, rsdp_of(memory, False)))
     else:
         for each in sys.argv[1:] or MACHINES:
             dump(each)

@@ -1,0 +1,130 @@
+//! Turning the machine off, and resetting it.
+//!
+//! Off is ACPI's sleep state S5: a number out of the DSDT, written with SLP_EN to both PM1 control registers.
+//! Reset tries what the FADT names, then the ways that a PC has without ACPI (arch::x86_64::reset).
+//! Source: ACPI 6.5 §4.8.3.2.1 (PM1 control), §4.8.3.6 (reset register), §16.1.3 (S5).
+
+use super::{acpi, memory};
+use crate::acpi::aml::sleep_type;
+use crate::acpi::gas::{Gas, Space};
+use crate::arch::x86_64::access::{Ports, RealPorts};
+use crate::arch::x86_64::{interrupts, port, reset};
+
+/// Why the machine cannot be turned off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoPowerOff {
+    /// No FADT: no ACPI, or a broken one.
+    NoAcpi,
+    /// No constant `\_S5_` in the DSDT or an SSDT.
+    NoS5,
+    /// A register that cannot be reached.
+    NoRegister,
+    /// Everything was done, and the machine is still on.
+    Ignored,
+}
+
+impl core::fmt::Display for NoPowerOff {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Self::NoAcpi => "this machine has no method: there are no ACPI tables",
+            Self::NoS5 => "this machine has no method: its ACPI tables do not say what S5 is",
+            Self::NoRegister => {
+                "this machine has no method: its power-management registers cannot be reached"
+            }
+            Self::Ignored => "the machine did not turn off",
+        })
+    }
+}
+
+fn ports() -> RealPorts {
+    // SAFETY: used below for registers that ACPI's tables name, and for PCI's configuration ports.
+    unsafe { RealPorts::new() }
+}
+
+/// Where a register of `len` bytes in memory is mapped.
+fn mapped(register: &Gas, len: u64) -> Option<u64> {
+    memory::map_device(register.address, len).ok()
+}
+
+/// Reads a register of 16 bits.
+pub fn read16(register: &Gas) -> Option<u16> {
+    match register.space {
+        Space::Io => Some(ports().read16(u16::try_from(register.address).ok()?)),
+        // SAFETY: a device register that the firmware names, mapped uncached.
+        Space::Memory => Some(unsafe { (mapped(register, 2)? as *const u16).read_volatile() }),
+        _ => None,
+    }
+}
+
+fn write16(register: &Gas, value: u16) -> Option<()> {
+    match register.space {
+        Space::Io => ports().write16(u16::try_from(register.address).ok()?, value),
+        // SAFETY: as in `read16`.
+        Space::Memory => unsafe { (mapped(register, 2)? as *mut u16).write_volatile(value) },
+        _ => return None,
+    }
+    Some(())
+}
+
+fn write8(register: &Gas, value: u8) -> Option<()> {
+    match register.space {
+        Space::Io => ports().write8(u16::try_from(register.address).ok()?, value),
+        // SAFETY: as in `read16`.
+        Space::Memory => unsafe { (mapped(register, 1)? as *mut u8).write_volatile(value) },
+        Space::PciConfig => {
+            let place = register.pci()?;
+            let offset = place.offset;
+            // Mechanism 1 reaches the first 256 bytes (PCI 3.0 §3.2.2.3.2); the data port's low bits choose the byte.
+            let low = u32::from(u8::try_from(offset).ok()?);
+            let address = 1 << 31 | u32::from(place.device) << 11 | u32::from(place.function) << 8 | low & !3;
+            ports().write32(port::PCI_ADDRESS, address);
+            ports().write8(port::PCI_DATA + (offset & 3), value);
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+/// Turns the machine off. Returns only if that is not possible.
+pub fn off() -> NoPowerOff {
+    /// Bits 12:10 of PM1 control, and bit 13, which makes them count.
+    const SLP_TYP: u16 = 7 << 10;
+    const SLP_EN: u16 = 1 << 13;
+    let (Some(fadt), Some(tables)) = (acpi::fadt(), acpi::tables()) else { return NoPowerOff::NoAcpi };
+    let Some(sleep) = tables.aml().find_map(|table| sleep_type(table.body(), 5)) else {
+        return NoPowerOff::NoS5;
+    };
+    let was_on = interrupts::disable();
+    let result = if fadt.is_hw_reduced() {
+        // SLEEP_CONTROL: SLP_TYPx in bits 4:2, SLP_EN bit 5.
+        fadt.sleep_control.and_then(|register| write8(&register, sleep.a << 2 | 1 << 5))
+    } else {
+        acpi::enable();
+        let pm1 = |block: Option<crate::acpi::fadt::Block>, kind: u8| {
+            let register = block?.register;
+            let value = read16(&register)? & !(SLP_TYP | SLP_EN) | u16::from(kind) << 10;
+            // The type first, then the same with the enable bit, as the specification has it.
+            write16(&register, value)?;
+            write16(&register, value | SLP_EN)
+        };
+        let a = pm1(fadt.pm1a_control, sleep.a);
+        let b = pm1(fadt.pm1b_control, sleep.b);
+        a.or(b)
+    };
+    if result.is_some() {
+        reset::pause();
+    }
+    interrupts::restore(was_on);
+    if result.is_some() { NoPowerOff::Ignored } else { NoPowerOff::NoRegister }
+}
+
+/// Resets the machine: by the FADT's register if there is one, else by the PC's own ways.
+pub fn restart() -> ! {
+    interrupts::disable();
+    if let Some(way) = acpi::fadt().and_then(|fadt| fadt.reset) {
+        if write8(&way.register, way.value).is_some() {
+            reset::pause();
+        }
+    }
+    reset::reset()
+}

@@ -1,0 +1,311 @@
+//! Timers: what is to be called, in the order of when. A 4-ary heap in arrays, without allocation.
+//!
+//! Arming and cancelling move an entry along one path of the heap, O(log4 n); the earliest deadline is its root.
+//! An entry is one 128-bit key, `deadline : order : slot`, so that comparing two is one subtraction, timers of the
+//! same deadline come out in the order in which they were armed, and four children share a cache line. What is to
+//! be called stands in the slot, which never moves, and `positions` says where in the heap a slot's entry is.
+//!
+//! The array of the heap holds each slot's number once, always: below `len` those in use, and from there on the
+//! free ones. So the next free slot is the entry at `len`, and there is no list to keep of them.
+//!
+//! `order` is counted up by each arming, and with the slot it is the timer's [`TimerId`]: an id of a timer that
+//! has fired or was cancelled is never equal to that of the next one in its slot, until after 2^48 armings (nine
+//! years of a million a second).
+//!
+//! There is no lock in here. The owner, a CPU, keeps its queue under one that also keeps interrupts out, and calls
+//! what [`TimerQueue::pop_expired`] gives it after letting go.
+//!
+//! Source: D. B. Johnson, "Priority queues with update and finding minimum spanning trees" (1975), on d-ary heaps.
+
+use core::num::NonZeroU64;
+
+/// Children of a node.
+const ARITY: usize = 4;
+/// Bits of an id that are the slot.
+const SLOT_BITS: u32 = 16;
+
+/// What a timer calls, with the context that it was armed with.
+pub type Callback = fn(usize);
+
+/// Names an armed timer, and none after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TimerId(u64);
+
+impl TimerId {
+    /// Of a key: its low half.
+    const fn of(key: u128) -> Self {
+        Self(key as u64)
+    }
+
+    /// Which slot of the queue.
+    pub const fn slot(self) -> usize {
+        self.0 as usize & ((1 << SLOT_BITS) - 1)
+    }
+
+    /// Which use of the queue's slots.
+    pub const fn generation(self) -> u64 {
+        self.0 >> SLOT_BITS
+    }
+}
+
+/// As many timers are armed as there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
+
+/// A timer as it stands in the queue, for the monitor.
+#[derive(Clone, Copy, Debug)]
+pub struct Armed {
+    pub id: TimerId,
+    pub deadline_ns: u64,
+    pub period_ns: Option<NonZeroU64>,
+    pub callback: Callback,
+    pub context: usize,
+}
+
+/// A timer whose time has come.
+#[derive(Clone, Copy, Debug)]
+pub struct Expired {
+    pub id: TimerId,
+    /// When it was to be called.
+    pub deadline_ns: u64,
+    pub callback: Callback,
+    pub context: usize,
+    /// For a periodic one: how many further periods have passed since, which get no call.
+    pub missed: u64,
+}
+
+impl Expired {
+    /// Calls what the timer was armed for. No lock of the queue may be held.
+    pub fn call(&self) {
+        (self.callback)(self.context);
+    }
+}
+
+/// The deadline after `deadline_ns` of something periodic that is looked at `now_ns`, and how many before that are
+/// past as well. Whole periods from the first deadline on, however late each look: no drift.
+pub const fn next_period(deadline_ns: u64, period_ns: NonZeroU64, now_ns: u64) -> (u64, u64) {
+    let period_ns = period_ns.get();
+    let next = deadline_ns.saturating_add(period_ns);
+    if next > now_ns {
+        return (next, 0);
+    }
+    let missed = (now_ns - next) / period_ns + 1;
+    // missed * period <= now - next + period, so neither can overflow but at the end of time.
+    (next.saturating_add(missed.saturating_mul(period_ns)), missed)
+}
+
+/// Of two children, numbers and keys, the one with the lower key.
+#[inline(always)]
+fn earlier(a: (usize, u128), b: (usize, u128)) -> (usize, u128) {
+    if b.1 < a.1 { b } else { a }
+}
+
+#[derive(Clone, Copy)]
+struct Slot {
+    callback: Callback,
+    context: usize,
+    period_ns: Option<NonZeroU64>,
+}
+
+fn nothing(_context: usize) {}
+
+/// Up to `N` timers, `N` at most 65,536.
+pub struct TimerQueue<const N: usize> {
+    /// The heap of `len` keys, and behind it the free slots (only the bits of the slot count in those).
+    keys: [u128; N],
+    slots: [Slot; N],
+    /// Where in `keys` a slot is; of use for those in the heap.
+    positions: [u16; N],
+    len: usize,
+    /// Timers armed so far.
+    order: u64,
+}
+
+impl<const N: usize> Default for TimerQueue<N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<const N: usize> TimerQueue<N> {
+    pub const fn new() -> Self {
+        const { assert!(N > 0 && N <= 1 << SLOT_BITS, "a slot's number has 16 bits") };
+        let mut keys = [0; N];
+        let mut slot = 0;
+        while slot < N {
+            keys[slot] = slot as u128;
+            slot += 1;
+        }
+        let empty = Slot { callback: nothing, context: 0, period_ns: None };
+        Self { keys, slots: [empty; N], positions: [0; N], len: 0, order: 0 }
+    }
+
+    /// Timers armed.
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Has `callback` called with `context` once the clock shows `deadline_ns`.
+    #[inline]
+    pub fn arm(&mut self, deadline_ns: u64, callback: Callback, context: usize) -> Result<TimerId, Full> {
+        self.insert(deadline_ns, Slot { callback, context, period_ns: None })
+    }
+
+    /// The same at `first_ns`, and then each `period_ns`, until cancelled. It keeps its slot and its id, so it
+    /// cannot find the queue full.
+    pub fn arm_periodic(
+        &mut self,
+        first_ns: u64,
+        period_ns: NonZeroU64,
+        callback: Callback,
+        context: usize,
+    ) -> Result<TimerId, Full> {
+        self.insert(first_ns, Slot { callback, context, period_ns: Some(period_ns) })
+    }
+
+    #[inline]
+    fn insert(&mut self, deadline_ns: u64, timer: Slot) -> Result<TimerId, Full> {
+        let Some(&free) = self.keys.get(self.len) else { return Err(Full) };
+        let slot = TimerId::of(free).slot();
+        self.order = self.order.wrapping_add(1);
+        let id = TimerId(self.order << SLOT_BITS | slot as u64);
+        self.slots[slot] = timer;
+        let hole = self.len;
+        self.len += 1;
+        self.sift_up(hole, u128::from(deadline_ns) << 64 | u128::from(id.0));
+        Ok(id)
+    }
+
+    /// Takes a timer out again. False if it is no longer in: it has fired, and may be running now, or was
+    /// cancelled before. A periodic one is in between its calls, and during them.
+    #[inline]
+    pub fn cancel(&mut self, id: TimerId) -> bool {
+        match self.find(id) {
+            Some(position) => {
+                self.remove(position);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// When the first timer is due: what the hardware is to be set to.
+    #[inline]
+    pub fn next_deadline(&self) -> Option<u64> {
+        if self.len == 0 { None } else { Some((self.keys[0] >> 64) as u64) }
+    }
+
+    /// The first of the timers that are due, if any. A periodic one goes in again for its next time after `now_ns`.
+    pub fn pop_expired(&mut self, now_ns: u64) -> Option<Expired> {
+        let deadline_ns = self.next_deadline().filter(|&deadline_ns| deadline_ns <= now_ns)?;
+        let id = TimerId::of(self.keys[0]);
+        let Slot { callback, context, period_ns } = self.slots[id.slot()];
+        let missed = match period_ns {
+            Some(period_ns) if deadline_ns < u64::MAX => {
+                let (next_ns, missed) = next_period(deadline_ns, period_ns, now_ns);
+                self.sift_down(0, u128::from(next_ns) << 64 | u128::from(id.0));
+                missed
+            }
+            // At the end of time there is no next period.
+            _ => {
+                self.remove(0);
+                0
+            }
+        };
+        Some(Expired { id, deadline_ns, callback, context, missed })
+    }
+
+    /// All armed timers, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = Armed> {
+        self.keys[..self.len].iter().map(|&key| self.armed(key))
+    }
+
+    /// The one that is due next after `previous`, or first of all. Looks at every timer once, so that whoever
+    /// prints them in order need not hold the lock for longer than that.
+    pub fn after(&self, previous: Option<&Armed>) -> Option<Armed> {
+        let is_later = |key: u128| {
+            previous.is_none_or(|p| ((key >> 64) as u64, TimerId::of(key)) > (p.deadline_ns, p.id))
+        };
+        self.keys[..self.len].iter().copied().filter(|&key| is_later(key)).min().map(|key| self.armed(key))
+    }
+
+    fn armed(&self, key: u128) -> Armed {
+        let id = TimerId::of(key);
+        let Slot { callback, context, period_ns } = self.slots[id.slot()];
+        Armed { id, deadline_ns: (key >> 64) as u64, period_ns, callback, context }
+    }
+
+    /// Where in the heap the timer is, if it still is.
+    #[inline]
+    fn find(&self, id: TimerId) -> Option<usize> {
+        let position = usize::from(*self.positions.get(id.slot())?);
+        let is_there = position < self.len && TimerId::of(self.keys[position]) == id;
+        is_there.then_some(position)
+    }
+
+    /// Closes the gap with the last entry of the heap, and leaves the slot where the free ones are.
+    #[inline]
+    fn remove(&mut self, position: usize) {
+        self.len -= 1;
+        let last = self.keys[self.len];
+        self.keys[self.len] = self.keys[position];
+        if position == self.len {
+            return;
+        }
+        if position > 0 && last < self.keys[(position - 1) / ARITY] {
+            self.sift_up(position, last);
+        } else {
+            self.sift_down(position, last);
+        }
+    }
+
+    #[inline]
+    fn place(&mut self, position: usize, key: u128) {
+        self.keys[position] = key;
+        self.positions[TimerId::of(key).slot()] = position as u16;
+    }
+
+    /// Puts the key at the hole, or further up, moving down what is later.
+    #[inline]
+    fn sift_up(&mut self, mut hole: usize, key: u128) {
+        while hole > 0 {
+            let parent = (hole - 1) / ARITY;
+            let above = self.keys[parent];
+            if above <= key {
+                break;
+            }
+            self.place(hole, above);
+            hole = parent;
+        }
+        self.place(hole, key);
+    }
+
+    /// Puts the key at the hole, or further down, moving up what is earlier.
+    fn sift_down(&mut self, mut hole: usize, key: u128) {
+        loop {
+            let first = hole * ARITY + 1;
+            let Some(children) = self.keys.get(first..self.len) else { break };
+            let (nth, least) = if let Some(&[a, b, c, d]) = children.first_chunk() {
+                let (left, right) = (earlier((0, a), (1, b)), earlier((2, c), (3, d)));
+                earlier(left, right)
+            } else {
+                let mut some = children.iter().copied().enumerate();
+                let Some(child) = some.next() else { break };
+                some.fold(child, earlier)
+            };
+            if key <= least {
+                break;
+            }
+            self.place(hole, least);
+            hole = first + nth;
+        }
+        self.place(hole, key);
+    }
+}
+
+#[cfg(test)]
+mod tests;
