@@ -19,16 +19,14 @@ pub mod boot;
 pub mod drivers;
 pub mod kernel;
 pub mod log;
-#[cfg(not(target_os = "uefi"))]
-pub mod mm;
 pub mod monitor;
 #[cfg(not(target_os = "linux"))]
 pub mod platform;
 #[cfg(target_os = "none")]
 pub mod start;
+pub mod sync;
 #[cfg(test)]
 mod testing;
-pub mod sync;
 pub mod time;
 pub mod tty;
 pub mod utf8;

@@ -7,7 +7,7 @@
 
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::paging::live;
-use crate::arch::x86_64::{percpu, reset, stacks, tsc};
+use crate::arch::x86_64::{interrupts, percpu, reset, stacks, tsc};
 use crate::boot::cmdline::CommandLine;
 use crate::boot::info::{BootInfo, BootInfoError};
 use crate::boot::memmap;
@@ -52,6 +52,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     report_memory();
     platform::memory::init(boot_info::regions());
     report_acpi(info);
+    start_interrupts(&options);
     report_boot_times(info, entry);
 
     if options.flag("selftest") {
@@ -163,6 +164,23 @@ fn report_memory() {
         regions.len(),
         usable >> 8
     );
+}
+
+/// Sets the controllers up, gives the serial port its line, and turns interrupts on.
+fn start_interrupts(options: &CommandLine<'_>) {
+    platform::interrupts::init(platform::interrupts::Options {
+        nox2apic: options.flag("nox2apic"),
+        noapic: options.flag("noapic"),
+        nolapic: options.flag("nolapic"),
+    });
+    if let Some(port) = console::serial_port() {
+        let irq = platform::SERIAL_IRQS[port];
+        match platform::interrupts::request_isa(irq, "ttyS", console::serial_interrupt, port) {
+            Ok(()) => console::use_interrupt(),
+            Err(_) => warn!(target: "console", "ttyS{port}: no interrupt line; it is polled"),
+        }
+    }
+    interrupts::enable();
 }
 
 fn report_acpi(info: &BootInfo) {

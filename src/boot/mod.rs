@@ -6,6 +6,7 @@
 //! here, and only in the loader's build.
 
 pub mod cmdline;
+pub mod early;
 pub mod elf;
 pub mod info;
 pub mod layout;

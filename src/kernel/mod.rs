@@ -9,8 +9,6 @@ pub mod boot_info;
 #[cfg(target_os = "none")]
 pub mod image;
 #[cfg(target_os = "none")]
-pub mod interrupts;
-#[cfg(target_os = "none")]
 pub mod panic;
 #[cfg(target_os = "none")]
 pub mod selftest;

@@ -4,10 +4,11 @@
 //! ended; an interrupt that nobody asked for is counted; everything else is a bug in the kernel, and a panic.
 
 use super::image::Named;
-use super::{interrupts, panic};
+use super::panic;
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
 use crate::arch::x86_64::{cr, percpu, probe, recover, stacks};
+use crate::platform::vectors;
 use crate::tty::console;
 use core::fmt::{self, Write};
 
@@ -39,7 +40,7 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
         let _ = super::backtrace::print(&mut out, core::ptr::from_ref(frame) as u64 | 1);
         recover::resume(frame);
     } else if frame.vector >= EXCEPTIONS {
-        interrupts::dispatch(frame);
+        vectors::dispatch(frame);
     } else if frame.vector == NMI {
         // It may have interrupted the one who holds the console's lock: then there is nothing to wait for.
         percpu::current().count(NMI as u8);

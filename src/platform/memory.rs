@@ -5,9 +5,9 @@ use crate::arch::x86_64::cr;
 use crate::arch::x86_64::paging::live::{self, DirectMap};
 use crate::arch::x86_64::paging::map::{MapError, map_page};
 use crate::arch::x86_64::paging::{Entry, Flags, Tables};
+use crate::boot::early::Bump;
 use crate::boot::info::MemoryRegion;
 use crate::boot::layout::{DIRECT_MAP_BASE, ECAM_BASE, MMIO_BASE, PAGE_SIZE};
-use crate::mm::early::Bump;
 use crate::sync::IrqLock;
 
 /// Pages for tables.

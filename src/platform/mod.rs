@@ -6,9 +6,13 @@
 #[cfg(target_os = "none")]
 pub mod acpi;
 #[cfg(target_os = "none")]
+pub mod interrupts;
+#[cfg(target_os = "none")]
 pub mod memory;
 #[cfg(target_os = "none")]
 pub mod power;
+#[cfg(target_os = "none")]
+pub mod vectors;
 
 use crate::arch::x86_64::port;
 use crate::boot::info::Framebuffer;
@@ -20,6 +24,9 @@ pub use crate::arch::x86_64::reset::debug_exit;
 
 /// I/O ports of ttyS0 and ttyS1.
 const SERIAL_PORTS: [u16; 2] = [port::COM1, port::COM2];
+
+/// ISA interrupt lines of ttyS0 and ttyS1, by the PC's convention.
+pub const SERIAL_IRQS: [u8; 2] = [4, 3];
 
 /// Which serial port has its registers at `base`.
 pub fn serial_number(base: u16) -> Option<usize> {

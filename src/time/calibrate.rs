@@ -1,12 +1,13 @@
 //! The rate of a counter, measured against one whose rate is known.
 //!
 //! Two counters cannot be read in one instant. A [`Sample`] reads the one, the other, and the one again: the
-//! reference was read somewhere within that window, taken to be its middle, and half of the window is what that
-//! may be wrong by. An SMI or a hypervisor in between makes the window long, so the shortest of several is taken.
-//! From two samples follow a rate and a bound of its error ([`Estimate`]): the two half windows, and the one
-//! count by which the difference of two readings of the reference may be short or long.
+//! reference was read somewhere within that window, taken to be its middle, and half of the window is what
+//! that may be wrong by. An SMI or a hypervisor in between makes the window long, so the shortest of several
+//! is taken. From two samples follow a rate and a bound of its error ([`Estimate`]): the two half windows,
+//! and the one count by which the difference of two readings of the reference may be short or long.
 //!
-//! [`coarse`] does that at boot within 10 ms. It is called with interrupts off; [`super::refine`] goes on from it.
+//! [`coarse`] does that at boot within 10 ms. It is called with interrupts off; [`super::refine`] goes on
+//! from it.
 
 use super::NS_PER_SECOND;
 use super::counter::{Counter, mask};
@@ -65,8 +66,8 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// From the counts between two samples, wraps accounted for, and the windows of the two. `None` where nothing
-    /// follows from them.
+    /// From the counts between two samples, wraps accounted for, and the windows of the two. `None` where
+    /// nothing follows from them.
     pub fn between(counts: u64, reference: u64, windows: [u64; 2], by: Rate) -> Option<Self> {
         if reference == 0 {
             return None;
@@ -149,8 +150,8 @@ pub fn coarse<C: Counter, R: Counter>(
     Err(CalibrationError::Disturbed)
 }
 
-/// Until `wanted` counts of the reference have passed since `start`; gives the most that the counter moved between
-/// two reads.
+/// Until `wanted` counts of the reference have passed since `start`; gives the most that the counter moved
+/// between two reads.
 fn wait(
     counter: &impl Counter,
     reference: &impl Counter,
@@ -182,10 +183,11 @@ fn wait(
 pub(super) mod tests {
     use std::cell::{Cell, RefCell};
 
-    use super::super::super::testing::Random;
     use super::*;
+    use crate::testing::Random;
 
-    /// A machine with a true time, in picoseconds, in which each read takes its time, and now and then longer.
+    /// A machine with a true time, in picoseconds, in which each read takes its time, and now and then
+    /// longer.
     pub struct Machine {
         pub now_ps: Cell<u128>,
         pub random: RefCell<Random>,
@@ -254,8 +256,8 @@ pub(super) mod tests {
         (1_193_182, 16, 3_000_000),
     ];
 
-    /// Whatever the reference, the rate is within the bound that was said, the time within 10 ms and some reads,
-    /// and the bound no worse than the reference's grain makes it.
+    /// Whatever the reference, the rate is within the bound that was said, the time within 10 ms and some
+    /// reads, and the bound no worse than the reference's grain makes it.
     #[test]
     fn ten_milliseconds_give_what_they_promise() {
         let mut random = Random::new(3);

@@ -1,11 +1,12 @@
 //! Which counter becomes the clock, which one it is measured and watched by, and the reason in words.
 //!
-//! [`choose`] is asked once all counters were looked at, and again when the watchdog found the TSC astray. The
-//! TSC is worth much, as a read costs some ten cycles and the others a trip over the bus: it is taken unless
-//! something speaks against it, also where CPUID does not promise that its rate is constant, but then it is
-//! watched ([`super::watchdog`]).
+//! [`choose`] is asked once all counters were looked at, and again when the watchdog found the TSC astray.
+//! The TSC is worth much, as a read costs some ten cycles and the others a trip over the bus: it is taken
+//! unless something speaks against it, also where CPUID does not promise that its rate is constant, but then
+//! it is watched ([`super::watchdog`]).
 //!
-//! Source: Intel SDM vol. 3 §17.17.1 Invariant TSC; IA-PC HPET Specification 1.0a §2.3.4 (COUNTER_CLK_PERIOD).
+//! Source: Intel SDM vol. 3 §17.17.1 Invariant TSC; IA-PC HPET Specification 1.0a §2.3.4
+//! (COUNTER_CLK_PERIOD).
 
 use core::fmt;
 
@@ -246,7 +247,8 @@ mod tests {
         assert_eq!((choice.clock, choice.measured_by, choice.watched_by), (Source::Tsc, None, None));
     }
 
-    /// Over all machines: what is chosen was there and allowed, nothing better was, and nothing watches itself.
+    /// Over all machines: what is chosen was there and allowed, nothing better was, and nothing watches
+    /// itself.
     #[test]
     fn every_machine_gets_its_best_clock() {
         let mut machines = 0;

@@ -1,39 +1,40 @@
 //! The monotonic clock: nanoseconds out of a counter, that never go back, readable in any context.
 //!
-//! A [`Clock`] is a straight line through a point: at the count `anchor` it was `base_ns`, and each count since is
-//! worth `rate`. Reading it is a counter read, a multiplication and an addition. The line is replaced when the
-//! rate is known better, when another counter takes over, and before a narrow counter comes round again.
+//! A [`Clock`] is a straight line through a point: at the count `anchor` it was `base_ns`, and each count
+//! since is worth `rate`. Reading it is a counter read, a multiplication and an addition. The line is
+//! replaced when the rate is known better, when another counter takes over, and before a narrow counter
+//! comes round again.
 //!
-//! **Readers never wait.** An NMI may arrive while the line is being replaced, on the very CPU that replaces it:
-//! a reader that waited for the writer to finish would wait for ever. So there are two lines, and `state` says
-//! which of them is in force; the writer only ever writes the other one. A reader takes the line in force, and
-//! looks at `state` again afterwards: if that moved, the writer did too, so the reader tries again. A stopped
-//! writer changes nothing, hence a reader that interrupts one is done in one round. (Linux calls such a pair a
-//! latch, `seqcount_latch_t`.)
+//! **Readers never wait.** An NMI may arrive while the line is being replaced, on the very CPU that replaces
+//! it: a reader that waited for the writer to finish would wait for ever. So there are two lines, and
+//! `state` says which of them is in force; the writer only ever writes the other one. A reader takes the
+//! line in force, and looks at `state` again afterwards: if that moved, the writer did too, so the reader
+//! tries again. A stopped writer changes nothing, hence a reader that interrupts one is done in one round.
+//! (Linux calls such a pair a latch, `seqcount_latch_t`.)
 //!
 //! **No read is less than one that ended before it began.** Changing over from a line to a flatter one would
-//! break that: somebody reads the old line just before, somebody else the new one just after, further left at
-//! its start than the writer thought, because the writer was stopped for a moment. No margin is wide enough for
-//! every moment. So each change goes through states in which readers are *careful*: they also raise `last`, the
-//! highest value handed out, and hand out no less than that.
+//! break that: the writer may be stopped between choosing the point where the new line begins and putting it
+//! in force, and meanwhile the old one has climbed above it. No margin is wide enough for every stop. So each
+//! change goes through states in which readers are *careful*: they also raise `last`, the highest value
+//! handed out, and hand out no less than that.
 //!
 //! ```text
 //!   state        readers return                    the writer, in that state
 //!   old          old(count)
 //!   old careful  last = max(last, old(count))      raises last to old(count), which no earlier read exceeds;
 //!                                                  writes new: through (count, last)
-//!   new careful  last = max(last, new(count))      reads last, then new(count): if not below it now, then never
+//!   new careful  last = max(last, new(count))      reads last, then new(count): once not below it, it never is
 //!   new          new(count)
 //! ```
 //!
-//! The writer may be stopped for any time in any of them, and may be interrupted by readers at each step. A second
-//! writer is sent away: it comes back at its next tick. If new(count) is still below `last`, the writer goes
-//! through the same again, with a line that starts at `last`. A careful read costs a locked instruction, and for
-//! less than a microsecond a change.
+//! The writer may be stopped for any time in any of them, and may be interrupted by readers at each step. A
+//! second writer is sent away: it comes back at its next tick. If new(count) is still below `last`, the
+//! writer goes through the same again, with a line that starts at `last`. A careful read costs a locked
+//! instruction, and for less than a microsecond a change.
 //!
-//! Memory order: `state` is a sequence count in the usual way (H. Boehm, "Can Seqlocks Get Along With Programming
-//! Language Memory Models?", MSPC 2012): the lines are relaxed atomics between an acquiring load and an acquire
-//! fence in the reader, a release fence and a releasing store in the writer.
+//! Memory order: `state` is a sequence count in the usual way (H. Boehm, "Can Seqlocks Get Along With
+//! Programming Language Memory Models?", MSPC 2012): the lines are relaxed atomics between an acquiring load
+//! and an acquire fence in the reader, a release fence and a releasing store in the writer.
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicU64, fence};
@@ -47,9 +48,9 @@ const LINE: u64 = 1;
 const CAREFUL: u64 = 2;
 /// `state`: from here on it counts changes.
 const VERSION: u64 = 4;
-/// How often the writer goes through the states to catch up with `last`. In the second round both lines have the
-/// same counter and rate, and the new one begins no lower, so that is enough; the others are for a counter that
-/// misbehaves, and after the last of them readers stay careful until the next change.
+/// How often the writer goes through the states to catch up with `last`. In the second round both lines have
+/// the same counter and rate, and the new one begins no lower, so that is enough; the others are for a
+/// counter that misbehaves, and after the last of them readers stay careful until the next change.
 const ROUNDS: usize = 4;
 /// `source` of a line without a counter: time stands still at `base_ns`.
 const STANDING: u64 = u64::MAX;
@@ -63,7 +64,8 @@ pub struct Timebase {
 }
 
 impl Timebase {
-    /// Longest time between two calls of [`Clock::refresh`]: half of what the counter counts before it wraps.
+    /// Longest time between two calls of [`Clock::refresh`]: half of what the counter counts before it
+    /// wraps.
     pub fn max_gap_ns(&self) -> u64 {
         self.rate.to_ns(mask(self.width_bits) / 2)
     }
@@ -107,8 +109,9 @@ impl Line {
 
     /// Counts from the anchor to `count`.
     ///
-    /// A count from before it comes out as nearly all that the counter has: the last eighth of its range is taken
-    /// for that, and is 0. So a CPU whose TSC is a little behind the writer's sees time stand, not leap.
+    /// A count from before it comes out as nearly all that the counter has: the last eighth of its range is
+    /// taken for that, and is 0. So a CPU whose TSC is a little behind the writer's sees time stand, not
+    /// leap.
     #[inline(always)]
     fn elapsed(&self, count: u64) -> u64 {
         let elapsed = count.wrapping_sub(self.anchor.load(Relaxed)) & self.mask.load(Relaxed);
@@ -177,8 +180,8 @@ impl Clock {
 
     /// Monotonic nanoseconds. Any context, NMI included.
     ///
-    /// What is inlined is the one case that has to be fast. Everything else begins again in a function of its own,
-    /// which is left to by a jump: so this path has nothing to save on the stack.
+    /// What is inlined is the one case that has to be fast. Everything else begins again in a function of
+    /// its own, which is left to by a jump: so this path has nothing to save on the stack.
     #[inline]
     pub fn now_ns(&self, counters: &impl Counters) -> u64 {
         let state = self.state.load(Acquire);
@@ -214,8 +217,8 @@ impl Clock {
         }
     }
 
-    /// Hands out a value read in a careful `state`. `None` if that passed meanwhile: then the writer may already
-    /// have compared the new line with a `last` that lacked this value.
+    /// Hands out a value read in a careful `state`. `None` if that passed meanwhile: then the writer may
+    /// already have compared the new line with a `last` that lacked this value.
     fn careful(&self, state: u64, ns: u64) -> Option<u64> {
         let ns = self.last.fetch_max(ns, SeqCst).max(ns);
         (self.state.load(SeqCst) == state).then_some(ns)
@@ -249,8 +252,8 @@ impl Clock {
         self.change(counters, |old| Some(Timebase { rate, ..old? }))
     }
 
-    /// To be called at least every [`Timebase::max_gap_ns`]: moves the anchor if a quarter of the counter's range
-    /// lies behind it, and ends a carefulness that a change had to leave.
+    /// To be called at least every [`Timebase::max_gap_ns`]: moves the anchor if a quarter of the counter's
+    /// range lies behind it, and ends a carefulness that a change had to leave.
     pub fn refresh(&self, counters: &impl Counters) -> Result<(), Busy> {
         let state = self.state.load(Acquire);
         let line = &self.lines[(state & LINE) as usize];
@@ -291,8 +294,8 @@ impl Clock {
             let new_careful = (old_careful ^ LINE).wrapping_add(VERSION);
             self.state.swap(new_careful, SeqCst);
             fence(SeqCst);
-            // In this order: what the old line handed out is in `last` by now, and what the new one raises it to
-            // from here on, the new one has reached.
+            // In this order: what the old line handed out is in `last` by now, and what the new one raises
+            // it to from here on, the new one has reached.
             let last = self.last.load(SeqCst);
             if new.ns(counters) >= last {
                 self.state.store((new_careful & !CAREFUL).wrapping_add(VERSION), Release);

@@ -1,8 +1,8 @@
 //! What a chip that counts has to offer to become a clock, or the measure of one.
 //!
 //! The drivers of TSC, HPET, ACPI PM timer and PIT implement [`Counter`], and one static that holds them all
-//! implements [`Counters`]. Counters count up and wrap at a power of two; a driver whose chip counts down turns
-//! the count around.
+//! implements [`Counters`]. Counters count up and wrap at a power of two; a driver whose chip counts down
+//! turns the count around.
 
 use core::fmt;
 
@@ -10,8 +10,8 @@ use super::rate::Rate;
 
 /// A counter of a steady rate.
 pub trait Counter {
-    /// The count now: `width_bits` bits, and zeros above them. In order with the loads around it, as far as the
-    /// CPU lets itself be told (the TSC wants a fence), and callable in any context, NMI included.
+    /// The count now: `width_bits` bits, and zeros above them. In order with the loads around it, as far as
+    /// the CPU lets itself be told (the TSC wants a fence), and callable in any context, NMI included.
     fn read(&self) -> u64;
 
     /// The rate, where the chip or the CPU states it; `None` for one that has to be measured.

@@ -1,8 +1,8 @@
 //! Years, months and days out of Unix time, and back; written and read as RFC 3339 has it, in UTC.
 //!
-//! The proleptic Gregorian calendar, without leap seconds, as POSIX counts. Both directions count years from the
-//! first of March, so that the leap day is the last of a year, and in cycles of 400 years, which all have 146,097
-//! days; and the months from March begin on day (153 m + 2) / 5.
+//! The proleptic Gregorian calendar, without leap seconds, as POSIX counts. Both directions count years from
+//! the first of March, so that the leap day is the last of a year, and in cycles of 400 years, which all
+//! have 146,097 days; and the months from March begin on day (153 m + 2) / 5.
 //!
 //! Source: RFC 3339 §5.6; the formulae follow H. Hinnant, "chrono-compatible low-level date algorithms".
 
@@ -42,7 +42,8 @@ pub const fn days_in_month(year: i32, month: u8) -> u8 {
 }
 
 impl DateTime {
-    /// `None` for a date or a time that does not exist; there is no second 60 here, and no year past four digits.
+    /// `None` for a date or a time that does not exist; there is no second 60 here, and no year past four
+    /// digits.
     pub const fn new(year: i32, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> Option<Self> {
         let is_date = matches!(year, 0..=9999) && day >= 1 && day <= days_in_month(year, month);
         if !is_date || hour > 23 || minute > 59 || second > 59 {
@@ -92,8 +93,8 @@ impl DateTime {
         if ns < i64::MIN as i128 || ns > i64::MAX as i128 { None } else { Some(ns as i64) }
     }
 
-    /// Reads `2024-02-29T12:34:56Z`; also with a blank for the T, with a fraction of a second (digits past the
-    /// ninth are dropped), and without the Z. Other time zones are refused.
+    /// Reads `2024-02-29T12:34:56Z`; also with a blank for the T, with a fraction of a second (digits past
+    /// the ninth are dropped), and without the Z. Other time zones are refused.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_suffix(['Z', 'z']).unwrap_or(text);
         let (whole, fraction) = match text.split_once('.') {
@@ -143,8 +144,8 @@ fn decimal(digits: &[u8]) -> Option<u32> {
     digits.iter().try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + u32::from(digit - b'0')))
 }
 
-/// RFC 3339. A precision, as in `{:.3}`, is the number of digits after the second, at most nine; without one there
-/// are none.
+/// RFC 3339. A precision, as in `{:.3}`, is the number of digits after the second, at most nine; without one
+/// there are none.
 impl fmt::Display for DateTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { year, month, day, hour, minute, second, nanosecond } = *self;
@@ -162,8 +163,8 @@ mod tests {
     use std::format;
     use std::string::ToString;
 
-    use super::super::super::testing::Random;
     use super::*;
+    use crate::testing::Random;
 
     #[test]
     fn known_moments() {

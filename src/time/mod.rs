@@ -1,8 +1,8 @@
 //! Time: clocks that only go forward, what they are measured by, and timers. Pure code, tested on the host.
 //!
-//! Nothing here touches a chip or uses another module of the crate: `arch` gives each counter that the machine has
-//! a [`Counter`], and the glue above keeps the statics, takes the locks and programs the comparators. What has a
-//! `const fn new()` can be a static. Nothing allocates, and every loop is bounded.
+//! Nothing here touches a chip or uses another module of the crate: `arch` gives each counter that the
+//! machine has a [`Counter`], and the glue above keeps the statics, takes the locks and programs the
+//! comparators. What has a `const fn new()` can be a static. Nothing allocates, and every loop is bounded.
 //!
 //! - [`rate`]: nanoseconds per count, and back. [`counter`]: what a chip has to offer.
 //! - [`choice`]: which counter becomes the clock, and why. [`watchdog`]: when it stops being that.
@@ -10,7 +10,8 @@
 //! - [`clock`]: monotonic nanoseconds, readable in any context. [`wall`], [`date`]: the time of day.
 //! - [`queue`]: what is to happen when.
 //!
-//! Units stand in the names: `_ns` is nanoseconds, u64, which last 584 years; a bare count is a counter's own.
+//! Units stand in the names: `_ns` is nanoseconds, u64, which last 584 years; a bare count is a counter's
+//! own.
 
 pub mod calibrate;
 pub mod choice;

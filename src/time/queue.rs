@@ -1,21 +1,23 @@
 //! Timers: what is to be called, in the order of when. A 4-ary heap in arrays, without allocation.
 //!
-//! Arming and cancelling move an entry along one path of the heap, O(log4 n); the earliest deadline is its root.
-//! An entry is one 128-bit key, `deadline : order : slot`, so that comparing two is one subtraction, timers of the
-//! same deadline come out in the order in which they were armed, and four children share a cache line. What is to
-//! be called stands in the slot, which never moves, and `positions` says where in the heap a slot's entry is.
+//! Arming and cancelling move an entry along one path of the heap, O(log4 n); the earliest deadline is its
+//! root. An entry is one 128-bit key, `deadline : order : slot`, so that comparing two is one subtraction,
+//! timers of the same deadline come out in the order in which they were armed, and four children share a
+//! cache line. What is to be called stands in the slot, which never moves, and `positions` says where in the
+//! heap a slot's entry is.
 //!
-//! The array of the heap holds each slot's number once, always: below `len` those in use, and from there on the
-//! free ones. So the next free slot is the entry at `len`, and there is no list to keep of them.
+//! The array of the heap holds each slot's number once, always: below `len` those in use, and from there on
+//! the free ones. So the next free slot is the entry at `len`, and there is no list to keep of them.
 //!
-//! `order` is counted up by each arming, and with the slot it is the timer's [`TimerId`]: an id of a timer that
-//! has fired or was cancelled is never equal to that of the next one in its slot, until after 2^48 armings (nine
-//! years of a million a second).
+//! `order` is counted up by each arming, and with the slot it is the timer's [`TimerId`]: an id of a timer
+//! that has fired or was cancelled is never equal to that of the next one in its slot, until after 2^48
+//! armings (nine years of a million a second).
 //!
-//! There is no lock in here. The owner, a CPU, keeps its queue under one that also keeps interrupts out, and calls
-//! what [`TimerQueue::pop_expired`] gives it after letting go.
+//! There is no lock in here. The owner, a CPU, keeps its queue under one that also keeps interrupts out, and
+//! calls what [`TimerQueue::pop_expired`] gives it after letting go.
 //!
-//! Source: D. B. Johnson, "Priority queues with update and finding minimum spanning trees" (1975), on d-ary heaps.
+//! Source: D. B. Johnson, "Priority queues with update and finding minimum spanning trees" (1975), on d-ary
+//! heaps.
 
 use core::num::NonZeroU64;
 
@@ -81,8 +83,8 @@ impl Expired {
     }
 }
 
-/// The deadline after `deadline_ns` of something periodic that is looked at `now_ns`, and how many before that are
-/// past as well. Whole periods from the first deadline on, however late each look: no drift.
+/// The deadline after `deadline_ns` of something periodic that is looked at `now_ns`, and how many before
+/// that are past as well. Whole periods from the first deadline on, however late each look: no drift.
 pub const fn next_period(deadline_ns: u64, period_ns: NonZeroU64, now_ns: u64) -> (u64, u64) {
     let period_ns = period_ns.get();
     let next = deadline_ns.saturating_add(period_ns);
@@ -92,12 +94,6 @@ pub const fn next_period(deadline_ns: u64, period_ns: NonZeroU64, now_ns: u64) -
     let missed = (now_ns - next) / period_ns + 1;
     // missed * period <= now - next + period, so neither can overflow but at the end of time.
     (next.saturating_add(missed.saturating_mul(period_ns)), missed)
-}
-
-/// Of two children, numbers and keys, the one with the lower key.
-#[inline(always)]
-fn earlier(a: (usize, u128), b: (usize, u128)) -> (usize, u128) {
-    if b.1 < a.1 { b } else { a }
 }
 
 #[derive(Clone, Copy)]
@@ -155,8 +151,8 @@ impl<const N: usize> TimerQueue<N> {
         self.insert(deadline_ns, Slot { callback, context, period_ns: None })
     }
 
-    /// The same at `first_ns`, and then each `period_ns`, until cancelled. It keeps its slot and its id, so it
-    /// cannot find the queue full.
+    /// The same at `first_ns`, and then each `period_ns`, until cancelled. It keeps its slot and its id, so
+    /// it cannot find the queue full.
     pub fn arm_periodic(
         &mut self,
         first_ns: u64,
@@ -199,7 +195,8 @@ impl<const N: usize> TimerQueue<N> {
         if self.len == 0 { None } else { Some((self.keys[0] >> 64) as u64) }
     }
 
-    /// The first of the timers that are due, if any. A periodic one goes in again for its next time after `now_ns`.
+    /// The first of the timers that are due, if any. A periodic one goes in again for its next time after
+    /// `now_ns`.
     pub fn pop_expired(&mut self, now_ns: u64) -> Option<Expired> {
         let deadline_ns = self.next_deadline().filter(|&deadline_ns| deadline_ns <= now_ns)?;
         let id = TimerId::of(self.keys[0]);
@@ -224,8 +221,8 @@ impl<const N: usize> TimerQueue<N> {
         self.keys[..self.len].iter().map(|&key| self.armed(key))
     }
 
-    /// The one that is due next after `previous`, or first of all. Looks at every timer once, so that whoever
-    /// prints them in order need not hold the lock for longer than that.
+    /// The one that is due next after `previous`, or first of all. Looks at every timer once, so that
+    /// whoever prints them in order need not hold the lock for longer than that.
     pub fn after(&self, previous: Option<&Armed>) -> Option<Armed> {
         let is_later = |key: u128| {
             previous.is_none_or(|p| ((key >> 64) as u64, TimerId::of(key)) > (p.deadline_ns, p.id))
@@ -288,20 +285,21 @@ impl<const N: usize> TimerQueue<N> {
     fn sift_down(&mut self, mut hole: usize, key: u128) {
         loop {
             let first = hole * ARITY + 1;
-            let Some(children) = self.keys.get(first..self.len) else { break };
-            let (nth, least) = if let Some(&[a, b, c, d]) = children.first_chunk() {
-                let (left, right) = (earlier((0, a), (1, b)), earlier((2, c), (3, d)));
-                earlier(left, right)
-            } else {
-                let mut some = children.iter().copied().enumerate();
-                let Some(child) = some.next() else { break };
-                some.fold(child, earlier)
-            };
+            if first >= self.len {
+                break;
+            }
+            let end = (first + ARITY).min(self.len);
+            let (mut child, mut least) = (first, self.keys[first]);
+            for other in first + 1..end {
+                if self.keys[other] < least {
+                    (child, least) = (other, self.keys[other]);
+                }
+            }
             if key <= least {
                 break;
             }
             self.place(hole, least);
-            hole = first + nth;
+            hole = child;
         }
         self.place(hole, key);
     }

@@ -1,9 +1,10 @@
 //! The rate of a counter as a fixed-point number, and counts turned to nanoseconds and back by it.
 //!
-//! A [`Rate`] is nanoseconds per count with 40 fraction bits. Turning a count to nanoseconds is one multiplication
-//! and one shift, and the multiplication is the 64 by 64 to 128 bit one that x86_64 does anyway: so there is no
-//! interval after which the product overflows, and no shift to be chosen by the rate and loaded with it. 40 bits
-//! serve from 60 Hz to 10^15 Hz with an error of at most 0.5 ppm, and below 10^11 Hz of 0.05 ppb.
+//! A [`Rate`] is nanoseconds per count with 40 fraction bits. Turning a count to nanoseconds is one
+//! multiplication and one shift, and the multiplication is the 64 by 64 to 128 bit one that x86_64 does
+//! anyway: so there is no interval after which the product overflows, and no shift to be chosen by the rate
+//! and loaded with it. 40 bits serve from 60 Hz to 10^15 Hz with an error of at most 0.5 ppm, and below
+//! 10^11 Hz of 0.05 ppb.
 
 use super::NS_PER_SECOND;
 
@@ -74,8 +75,8 @@ impl Rate {
         if ns > u64::MAX as u128 { u64::MAX } else { ns as u64 }
     }
 
-    /// Counts in `ns`, rounded to the nearest; `u64::MAX` for more than that. Divides: not for hot paths, which
-    /// take [`Inverse`].
+    /// Counts in `ns`, rounded to the nearest; `u64::MAX` for more than that. Divides: not for hot paths,
+    /// which take [`Inverse`].
     pub const fn to_counts(self, ns: u64) -> u64 {
         let counts = (((ns as u128) << FRACTION_BITS) + self.0 as u128 / 2) / self.0 as u128;
         if counts > u64::MAX as u128 { u64::MAX } else { counts as u64 }
@@ -89,11 +90,11 @@ impl Rate {
         if ppb > i64::MAX as i128 { i64::MAX } else { ppb as i64 }
     }
 
-    /// This rate bent so that in `over_ns` of time the clock gains `gain_ns` (loses, if negative), and the longest
-    /// time that takes if the rate may not be bent that far.
+    /// This rate bent so that in `over_ns` of time the clock gains `gain_ns` (loses, if negative), and the
+    /// longest time that takes if the rate may not be bent that far.
     ///
-    /// It is how an error that has built up is taken back without a step: the glue sets the bent rate, and this
-    /// one again when the returned time has passed.
+    /// It is how an error that has built up is taken back without a step: the glue sets the bent rate, and
+    /// this one again when the returned time has passed.
     pub const fn slewed(self, gain_ns: i64, over_ns: u64) -> (Self, u64) {
         let size = gain_ns.unsigned_abs();
         let least = size as u128 * 1_000_000 / Self::MAX_SLEW_PPM as u128;
@@ -102,8 +103,8 @@ impl Rate {
         if over_ns == 0 {
             return (self, 0);
         }
-        // At most MAX_SLEW_PPM of the rate, as over_ns is no shorter than that takes (and 2^63 ns over 2^64 ns
-        // are the exception, for which the minimum below stands).
+        // At most MAX_SLEW_PPM of the rate, as over_ns is no shorter than that takes (and 2^63 ns over 2^64
+        // ns are the exception, for which the minimum below stands).
         let most = self.0 as u128 * Self::MAX_SLEW_PPM as u128 / 1_000_000;
         let bend = self.0 as u128 * size as u128 / over_ns as u128;
         let bend = if bend > most { most as u64 } else { bend as u64 };
@@ -120,8 +121,9 @@ impl Rate {
 
 /// Counts per nanosecond with 40 fraction bits: for the comparators of one-shot timers.
 ///
-/// Rounded down, and the count rounded up: a timer set by it fires at most 1 ppb of its delay before the time for
-/// counters of a megahertz and more, so whoever takes the interrupt asks the clock and not the interrupt.
+/// Rounded down, and the count rounded up: a timer set by it fires at most 1 ppb of its delay before the
+/// time for counters of a megahertz and more, so whoever takes the interrupt asks the clock and not the
+/// interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Inverse(u64);
 
@@ -136,8 +138,8 @@ impl Inverse {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::Random;
     use super::*;
+    use crate::testing::Random;
 
     const DAY_NS: u64 = 86_400 * NS_PER_SECOND;
 

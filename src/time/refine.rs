@@ -1,12 +1,12 @@
-//! A rate that gets better in the background: the first sample of the boot is kept, and each later one gives a
-//! longer base line, by which its doubts are divided.
+//! A rate that gets better in the background: the first sample of the boot is kept, and each later one gives
+//! a longer base line, by which its doubts are divided.
 //!
-//! Whoever owns the [`Refiner`] adds a sample whenever it suits (a timer at 100 ms, 1 s and 4 s does), gives the
-//! clock the better rate, and stops when that is good enough: from then on the
+//! Whoever owns the [`Refiner`] adds a sample whenever it suits (a timer at 100 ms, 1 s and 4 s does), gives
+//! the clock the better rate, and stops when that is good enough: from then on the
 //! [watchdog](super::watchdog) looks after it.
 //!
-//! The reference may wrap between samples. How often it did follows from the other counter and the rate that is
-//! known so far, as long as that rate's doubt is less than half a round: [`Refiner::max_gap_ns`].
+//! The reference may wrap between samples. How often it did follows from the other counter and the rate that
+//! is known so far, as long as that rate's doubt is less than half a round: [`Refiner::max_gap_ns`].
 
 use super::calibrate::{Coarse, Estimate, Sample};
 use super::counter::mask;
@@ -17,8 +17,8 @@ use super::rate::Rate;
 pub enum Unusable {
     /// It comes so late that the reference's wraps cannot be counted.
     Late,
-    /// The counters disagree with the rate by more than its bound: one of them is not steady. By how much, in
-    /// parts per billion; positive if the reference went further than expected.
+    /// The counters disagree with the rate by more than its bound: one of them is not steady. By how much,
+    /// in parts per billion; positive if the reference went further than expected.
     Unsteady { ppb: i64 },
 }
 
@@ -53,8 +53,8 @@ impl Refiner {
         u64::try_from(ns).unwrap_or(u64::MAX)
     }
 
-    /// Nanoseconds after the first sample at which another is certain to bound the error to `ppm`, provided that
-    /// its window is no longer than the last one's.
+    /// Nanoseconds after the first sample at which another is certain to bound the error to `ppm`, provided
+    /// that its window is no longer than the last one's.
     pub fn certain_after_ns(&self, ppm: u64) -> u64 {
         let doubt = self.first.window / 2 + self.window / 2 + 2;
         let doubt_ns = self.best.rate.to_ns(doubt) + 1 + self.by.to_ns(1) + 1;
@@ -81,8 +81,8 @@ impl Refiner {
     /// Counts of the reference since the first sample, wraps and all.
     fn unwrapped(&self, sample: &Sample, counts: u64) -> Result<u64, Unusable> {
         let scaled = [self.best.rate.scaled(), self.by.scaled()].map(u128::from);
-        // How far the reference should have come, and what that may be off by: in its counts, which are slower
-        // ones or not much faster. Both products are below 2^128.
+        // How far the reference should have come, and what that may be off by: in its counts, which are
+        // slower ones or not much faster. Both products are below 2^128.
         let expected = u128::from(counts) * scaled[0] / scaled[1];
         let windows = u128::from(self.first.window) / 2 + u128::from(sample.window) / 2 + 2;
         let doubt = expected.saturating_mul(u128::from(self.best.error_ppb)) / 1_000_000_000
@@ -107,11 +107,11 @@ impl Refiner {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::Random;
-    use super::super::calibrate::coarse;
-    use super::super::calibrate::tests::{Chip, Machine, REFERENCES};
-    use super::super::counter::Counter;
     use super::*;
+    use crate::testing::Random;
+    use crate::time::calibrate::coarse;
+    use crate::time::calibrate::tests::{Chip, Machine, REFERENCES};
+    use crate::time::counter::Counter;
 
     fn begin<'a>(machine: &'a Machine, tsc_hz: u64, reference: usize) -> (Chip<'a>, Chip<'a>, Refiner) {
         let (hz, bits, read_ps) = REFERENCES[reference];
@@ -180,7 +180,6 @@ mod tests {
         for (change, sign) in [(1_010, -1), (990, 1)] {
             let machine = Machine::new(13);
             let (tsc, hpet, mut refiner) = begin(&machine, 2_000_000_000, 0);
-            // The count leaps as well, as the model counts from the beginning of time: down to nothing of it.
             machine.pass_ns(1_000_000_000);
             assert!(refiner.add(&Sample::take(&tsc, &hpet, 5)).is_ok());
             machine.pass_ns(1_000_000_000);

@@ -1,7 +1,7 @@
 //! The time of day: nanoseconds since 1970-01-01T00:00:00Z, as an offset to the monotonic clock.
 //!
-//! At boot the RTC sets it, later whoever may. Setting it moves nothing but the offset, so no timer fires early or
-//! late for it. One atomic word: readable anywhere, NMI included.
+//! At boot the RTC sets it, later whoever may. Setting it moves nothing but the offset, so no timer fires
+//! early or late for it. One atomic word: readable anywhere, NMI included.
 
 use core::sync::atomic::AtomicI64;
 use core::sync::atomic::Ordering::Relaxed;

@@ -1,13 +1,13 @@
 //! Watches the TSC where nothing promises that its rate is constant, and says when to drop it.
 //!
-//! The glue gives it a [`Sample`] of TSC and reference when the time has come ([`Watchdog::next_in_ns`]), in pairs:
-//! one to begin an interval, one a second later to end it, and then half a minute of peace, as an idle machine is
-//! to sleep. In between the reference may wrap as often as it likes. Two intervals in a row in which the counters
-//! disagree by more than [`LIMIT_PPM`], what the samples themselves leave in doubt set aside, and the verdict is
-//! [`Verdict::Drop`]: a single one may be a machine that was stopped and went on.
+//! The glue gives it a [`Sample`] of TSC and reference when the time has come ([`Watchdog::next_in_ns`]), in
+//! pairs: one to begin an interval, one a second later to end it, and then half a minute of peace, as an
+//! idle machine is to sleep. In between the reference may wrap as often as it likes. Two intervals in a row
+//! in which the counters disagree by more than [`LIMIT_PPM`], what the samples themselves leave in doubt set
+//! aside, and the verdict is [`Verdict::Drop`]: a single one may be a machine that was stopped and went on.
 //!
-//! An interval that by the TSC alone is longer than the reference can count is void. But many void ones in a row
-//! are a verdict too: a TSC that leaps.
+//! An interval that by the TSC alone is longer than the reference can count is void. But many void ones in a
+//! row are a verdict too: a TSC that leaps.
 
 use super::calibrate::Sample;
 use super::counter::mask;
@@ -101,8 +101,8 @@ impl Watchdog {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::Random;
     use super::*;
+    use crate::testing::Random;
 
     const TSC_HZ: u64 = 2_000_000_000;
 

@@ -179,14 +179,11 @@ impl<M: Mmio32> IoApic<M> {
             return;
         }
         self.write_low(line, low | bits::MASKED);
-        if self.read_low(line) & bits::REMOTE_IRR != 0 {
-            // Accepted by a CPU that will never end it, and silent until then. An EOI from here where there
-            // is one; else edge mode drops it.
-            if self.version >= 0x20 {
-                self.window.write(EOI, low & 0xFF);
-            } else {
-                self.write_low(line, low & !bits::LEVEL | bits::MASKED);
-            }
+        if self.version >= 0x20 && self.read_low(line) & bits::REMOTE_IRR != 0 {
+            // Accepted by a CPU that will never end it, and silent until somebody does. The EOI counts for a
+            // level-triggered entry only. On a chip without that register the edge mode below drops it.
+            self.write_low(line, low | bits::MASKED | bits::LEVEL);
+            self.window.write(EOI, low & 0xFF);
         }
         self.write(TABLE + 2 * line + 1, 0);
         self.write_low(line, bits::MASKED);
@@ -277,12 +274,7 @@ impl<M: Mmio32, const N: usize> IoApics<M, N> {
     }
 
     /// A line that is an NMI (MADT type 3). Edge-triggered, whatever the table says: the data sheet knows no other.
-    pub fn route_nmi(
-        &mut self,
-        gsi: u32,
-        destination: u32,
-        polarity: Polarity,
-    ) -> Result<(), IoApicError> {
+    pub fn route_nmi(&mut self, gsi: u32, destination: u32, polarity: Polarity) -> Result<(), IoApicError> {
         self.program(gsi, 0, Delivery::Nmi, destination, Trigger::Edge, polarity)
     }
 

@@ -5,17 +5,27 @@
 //! what needs ring 0 is compiled for the bare target alone.
 
 pub mod access;
+pub mod apic;
+pub mod counter;
 pub mod cpu;
 pub mod cr;
 pub mod exceptions;
 pub mod frame;
 pub mod gdt;
+pub mod hpet;
 pub mod idt;
 pub mod interrupts;
+pub mod ioapic;
+pub mod line;
 pub mod msr;
 pub mod paging;
+pub mod pic;
+pub mod pit;
+pub mod pmtimer;
+pub mod rtc;
 pub mod selectors;
 pub mod tsc;
+pub mod tsc_rate;
 
 #[cfg(not(target_os = "linux"))]
 pub mod port;

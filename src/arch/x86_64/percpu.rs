@@ -22,7 +22,7 @@ pub struct PerCpu {
     pub number: u32,
     /// Interrupt handlers that are running, one inside the other.
     pub interrupt_depth: AtomicU32,
-    /// Deferred work is being done, or waits to be: see `kernel::interrupts`.
+    /// Deferred work is being done, or waits to be: see `platform::vectors`.
     pub in_deferred: AtomicBool,
     /// Interrupts taken, by vector.
     pub counts: [AtomicU64; VECTORS],

@@ -124,7 +124,8 @@ impl<P: Ports> Pit<P> {
     }
 
     /// No more IRQ 0. The control word alone stops the chip. Some virtual machines look at it only when a count is
-    /// written, so one is; and the control word again, so that it does not run.
+    /// written, so one is; and then the control word again, so that a real chip does not run. A machine of the
+    /// other kind sends one more IRQ 0, 55 ms later.
     pub fn stop(&mut self) {
         self.load(Channel::Timer, MODE_0, MAX_COUNT);
         self.ports.write8(CONTROL, control(Channel::Timer, MODE_0));

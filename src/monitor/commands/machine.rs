@@ -4,8 +4,10 @@ use super::{Call, Result};
 use crate::arch::x86_64::cr::{self, Cr0, Cr4, Xcr0};
 use crate::arch::x86_64::{cpu, exceptions, gdt as segments, idt as gates, msr, segment};
 use crate::boot::info::Framebuffer;
-use crate::kernel::{boot_info, image::Named, interrupts};
+use crate::kernel::{boot_info, image::Named};
 use crate::monitor::parse::{self, Problem};
+use crate::platform::{interrupts, vectors};
+use crate::tty::console;
 
 pub fn bootinfo<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
@@ -157,6 +159,28 @@ pub fn idt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         }
         first = end + 1;
     }
-    let _ = writeln!(call.out, "  {} interrupts came that nobody had asked for", interrupts::unexpected());
+    let _ = writeln!(call.out, "  {} interrupts came that nobody had asked for", vectors::unexpected());
+    Ok(())
+}
+
+pub fn irq<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    call.words.end()?;
+    let out = &mut *call.out;
+    vectors::for_each(&mut |vector, owner, count| {
+        let name = owner.unwrap_or_else(|| exceptions::name(vector.into()).1);
+        // The 8259's lines that nobody uses would fill half of the table.
+        if owner != Some("8259") || count > 0 {
+            let _ = writeln!(out, "  {vector:3}  {count:10}  {name}");
+        }
+    });
+    let received = console::received();
+    let (by_interrupt, polled, lost) = (received.by_interrupt, received.polled, received.lost);
+    let _ = writeln!(out, "  serial line: {by_interrupt} bytes by interrupt, {polled} polled, {lost} lost");
+    let (spurious, errors) = interrupts::mishaps();
+    let unexpected = vectors::unexpected();
+    let _ = writeln!(
+        out,
+        "  unexpected {unexpected}, spurious from the 8259 {spurious}, local APIC errors {errors}"
+    );
     Ok(())
 }

@@ -67,6 +67,7 @@ pub const TABLE: &[Command] = &[
     Command { complete: text::complete_help, ..command("help", "[NAME]", "list the commands, or explain one", "The list is made from the table that the commands are found in.", text::help) },
     command("history", "", "the lines typed so far", "The last 32; up and down bring them back.", text::history),
     command("idt", "[VECTOR]", "the interrupt gates in use", "The table is filled in by asm/idt.S. Without a VECTOR, gates that differ only in their address are one line.", machine::idt),
+    command("irq", "", "interrupts: vectors, owners, counts", "Since the start, on this CPU. Below the table: how bytes came from the serial line, and what went wrong.", machine::irq),
     command("maps", "", "the kernel's mappings", "A walk of the live page tables, one line for each run of pages with equal permissions.\nR present, W writable, X executable, U user; G stays in the TLB; PWT is write-combining here.", memory::maps),
     command("memmap", "", "the physical memory map", "The firmware's map as the loader passed it on, with its own ranges cut out, and the sum by kind.", memory::memmap),
     command("panic", "[TEXT]", "panic on purpose", "What happens after it is the option panic= of the command line.", control::panic),

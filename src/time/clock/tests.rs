@@ -3,11 +3,12 @@
 use std::sync::atomic::AtomicUsize;
 use std::vec::Vec;
 
-use super::super::super::testing::Random;
 use super::super::NS_PER_SECOND;
 use super::*;
+use crate::testing::Random;
 
-/// Two counters that go on by `step` at each read, of any width; what is run within each read is a test's choice.
+/// Two counters that go on by `step` at each read, of any width; what is run within each read is a test's
+/// choice.
 struct Bench<F: Fn(Source)> {
     tsc: AtomicU64,
     other: AtomicU64,
@@ -135,9 +136,9 @@ fn switching_the_counter_goes_on_from_now() {
     assert_eq!(clock.timebase().unwrap().source, Source::PmTimer);
 }
 
-/// An interrupt at each of the writer's counter reads, hence in each of its states, reads the clock to its end and
-/// finds it not gone back; and what wants to change the clock there is sent away. Each lasts a while, so that a
-/// change to a flatter line has something to lose.
+/// An interrupt at each of the writer's counter reads, hence in each of its states, reads the clock to its
+/// end and finds it not gone back; and what wants to change the clock there is sent away. Each lasts a
+/// while, so that a change to a flatter line has something to lose.
 #[test]
 fn interrupted_writers_leave_readers_running() {
     let mut random = Random::new(7);
@@ -203,8 +204,8 @@ impl<C: Counters> Counters for Interrupted<'_, C> {
     }
 }
 
-/// The other way round: changes in the middle of a read, so that the line it took is rewritten under it. What it
-/// returns lies between the reads before and after it.
+/// The other way round: changes in the middle of a read, so that the line it took is rewritten under it.
+/// What it returns lies between the reads before and after it.
 #[test]
 fn a_read_in_which_the_clock_is_changed() {
     let mut random = Random::new(8);
@@ -234,8 +235,8 @@ fn a_read_in_which_the_clock_is_changed() {
     }
 }
 
-/// Readers on other CPUs, and a writer that makes the clock run at rates up to eight times apart, by turns off two
-/// counters: no read is less than one that ended before it began, on whichever CPU.
+/// Readers on other CPUs, and a writer that makes the clock run at rates up to eight times apart, by turns
+/// off two counters: no read is less than one that ended before it began, on whichever CPU.
 #[test]
 fn no_reader_anywhere_sees_it_go_back() {
     const READS: usize = 50_000;

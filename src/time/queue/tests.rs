@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::vec::Vec;
 
-use super::super::super::testing::Random;
 use super::*;
+use crate::testing::Random;
 
 /// What the heap promises itself: each key is after its parent's, each slot is there once, and knows where.
 fn check<const N: usize>(queue: &TimerQueue<N>) {
@@ -42,7 +42,8 @@ fn pop_model(model: &mut Model, now: u64) -> Option<(TimerId, u64, usize, u64)> 
     Some((id, deadline, context, missed))
 }
 
-/// Arms, cancels (of timers that are there, and of others that were), and lets time pass, by the seed's numbers.
+/// Arms, cancels (of timers that are there, and of others that were), and lets time pass, by the seed's
+/// numbers.
 fn run<const N: usize>(seed: u64, operations: usize, spread: u64) {
     let mut random = Random::new(seed);
     let mut queue = TimerQueue::<N>::new();

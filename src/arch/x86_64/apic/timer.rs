@@ -61,16 +61,8 @@ pub enum Divider {
 }
 
 impl Divider {
-    pub const ALL: [Self; 8] = [
-        Self::By1,
-        Self::By2,
-        Self::By4,
-        Self::By8,
-        Self::By16,
-        Self::By32,
-        Self::By64,
-        Self::By128,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::By1, Self::By2, Self::By4, Self::By8, Self::By16, Self::By32, Self::By64, Self::By128];
 
     pub const fn factor(self) -> u32 {
         1 << self as u32

@@ -85,8 +85,9 @@ impl Chip {
             let value = value & 0x1_AFFF;
             let changed = (entry.0 ^ value) & !(bits::MASKED | bits::READ_ONLY);
             assert!(!live || changed == 0, "line {line}: the entry changes while it is live");
-            let kept = if value & bits::LEVEL != 0 { entry.0 & bits::REMOTE_IRR } else { 0 };
-            entry.0 = value | kept;
+            // Edge mode forgets what is in service; on the newer chips, only an EOI does.
+            let kept = value & bits::LEVEL != 0 || self.version & 0xFF >= 0x20;
+            entry.0 = value | if kept { entry.0 & bits::REMOTE_IRR } else { 0 };
         }
         self.settle();
     }
@@ -190,7 +191,7 @@ fn all_lines_are_masked_at_first() {
                 // Live, of every delivery, edge and level; some in service for ever.
                 let delivery = ALL_DELIVERIES[line % 7] as u32;
                 let level = if line & 1 != 0 { bits::LEVEL | bits::REMOTE_IRR } else { 0 };
-                *entry = (0x40 + line as u32 | delivery << 8 | level, 0x0700_0000);
+                *entry = ((0x40 + line as u32) | delivery << 8 | level, 0x0700_0000);
             }
             chip.strict = true;
         }
@@ -268,14 +269,16 @@ fn level_lines_send_until_the_device_is_quiet() {
     set.unmask(16).expect("a line");
     bus.0.borrow_mut().set_line(16, false);
     bus.0.borrow_mut().eoi(0x60);
-    assert_eq!((bus.0.borrow().sent.len(), set.is_in_service(16)), (2, Ok(false)));
+    assert_eq!(set.is_in_service(16), Ok(false));
+    assert_eq!(bus.0.borrow().sent.len(), 2);
 }
 
 #[test]
 fn several_share_the_numbers() {
     let (first, second, third) = (bus(0x20, 24), bus(0x11, 16), bus(0x20, 120));
     let mut set = set(&[(&third, 100), (&first, 0), (&second, 24)]);
-    for (gsi, bus, line) in [(0, &first, 0), (23, &first, 23), (24, &second, 0), (39, &second, 15), (219, &third, 119)]
+    for (gsi, bus, line) in
+        [(0, &first, 0), (23, &first, 23), (24, &second, 0), (39, &second, 15), (219, &third, 119)]
     {
         set.route(gsi, 0x80, 1, Trigger::Edge, Polarity::High).expect("a line");
         assert_eq!(bus.0.borrow().entries[line], (bits::MASKED | 0x80, 0x0100_0000), "GSI {gsi}");

@@ -3,8 +3,8 @@
 //! It takes pages off the top of the largest usable region below 4 GiB, zeroed, and never gives one back. Page
 //! tables for device registers come from here. The memory manager to come asks [`Bump::taken`] what is gone.
 
-use crate::boot::info::{MemoryKind, MemoryRegion};
-use crate::boot::layout::PAGE_SIZE;
+use super::info::{MemoryKind, MemoryRegion};
+use super::layout::PAGE_SIZE;
 
 /// The allocator: pages between `start` and `next` are free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,8 +18,11 @@ use crate::arch::x86_64::percpu::{self, VECTORS};
 use crate::sync::IrqLock;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// The first vector that is no exception.
-pub const FIRST: u8 = 32;
+/// The first vector that is no exception: sixteen from here are the 8259 pair's, which needs them even when it is
+/// masked.
+pub const PIC_BASE: u8 = 32;
+/// The first vector that [`allocate`] gives out.
+pub const FIRST: u8 = PIC_BASE + 16;
 /// The local APIC's spurious vector: its low four bits must be ones on old chips (SDM vol. 3 §10.9).
 pub const SPURIOUS: u8 = 255;
 
@@ -82,6 +85,11 @@ fn install(
     names[usize::from(vector)] = Some(name);
 }
 
+/// Gives a vector's owner another name.
+pub fn rename(vector: u8, name: &'static str) {
+    NAMES.lock()[usize::from(vector)] = Some(name);
+}
+
 /// Sets what tells the interrupt controller that a vector has been dealt with.
 pub fn set_end_of_interrupt(end: fn(u8)) {
     END_OF_INTERRUPT.store(end as usize, Ordering::Release);
@@ -109,7 +117,7 @@ pub fn count_unexpected() {
     UNEXPECTED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Called by the trap handler for every vector from [`FIRST`] on, with interrupts off.
+/// Called by the trap handler for every vector that is no exception, with interrupts off.
 pub fn dispatch(frame: &TrapFrame) {
     let vector = frame.vector as u8;
     let cpu = percpu::current();

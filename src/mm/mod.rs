@@ -1,3 +1,0 @@
-//! Memory. So far only what the time before memory management needs.
-
-pub mod early;
