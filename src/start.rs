@@ -52,6 +52,11 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     report_memory();
     platform::memory::init(boot_info::regions());
     report_acpi(info);
+    platform::clock::init(
+        platform::clock::Options { nohpet: options.flag("nohpet"), notsc: options.flag("notsc") },
+        info.times.tsc_hz,
+        klog::now_ns(),
+    );
     start_interrupts(&options);
     report_boot_times(info, entry);
 
@@ -180,6 +185,7 @@ fn start_interrupts(options: &CommandLine<'_>) {
             Err(_) => warn!(target: "console", "ttyS{port}: no interrupt line; it is polled"),
         }
     }
+    platform::timers::init();
     interrupts::enable();
 }
 

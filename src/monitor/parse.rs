@@ -76,6 +76,17 @@ pub fn number(word: &str) -> Option<u64> {
     value
 }
 
+/// Seconds with up to nine decimals, as nanoseconds.
+pub fn seconds(word: &str) -> Option<u64> {
+    let (whole, fraction) = word.split_once('.').unwrap_or((word, "0"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > 9 {
+        return None;
+    }
+    let fraction_ns = fraction.parse::<u64>().ok()? * 10u64.pow(9 - fraction.len() as u32);
+    whole.parse::<u64>().ok()?.checked_mul(1_000_000_000)?.checked_add(fraction_ns)
+}
+
 /// An address: a number, or a symbol's name, with `+N` or `-N` behind it.
 pub fn address<'a>(word: &'a str, symbol: &dyn Fn(&str) -> Option<u64>) -> Result<u64, Problem<'a>> {
     if let Some(address) = number(word) {
@@ -131,6 +142,16 @@ mod tests {
         assert_eq!(number("18446744073709551615"), Some(u64::MAX));
         for bad in ["", "0x", "_", "18446744073709551616", "0x10000000000000000", "12z", "-1", "é"] {
             assert_eq!(number(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn seconds_with_decimals() {
+        assert_eq!(seconds("1"), Some(1_000_000_000));
+        assert_eq!(seconds("0.25"), Some(250_000_000));
+        assert_eq!(seconds("18446744073"), Some(18_446_744_073_000_000_000));
+        for bad in ["", ".5", "1.", "-1", "1.0000000001", "18446744074", "1e3", "+1"] {
+            assert_eq!(seconds(bad), None, "{bad}");
         }
     }
 

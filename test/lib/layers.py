@@ -47,9 +47,20 @@ def _expand(text, at, prefix):
             yield position + names.start(1), path
 
 
+def _inline_modules(code):
+    """(start, end, name) of every `mod name { ... }` in a file."""
+    for match in re.finditer(r"\bmod\s+(\w+)\s*\{", code):
+        depth, end = 1, match.end()
+        while depth and (brace := re.compile(r"[{}]").search(code, end)):
+            depth += 1 if brace.group() == "{" else -1
+            end = brace.end()
+        yield match.end(), end, match[1]
+
+
 def uses(path, text):
     """(line, module path) of everything in this crate that a file names."""
-    code, module = rust_code(text), module_of(path)
+    code, file_module = rust_code(text), module_of(path)
+    inline = list(_inline_modules(code))
     in_binary = path.startswith("src/bin/")
     for match in _PATH.finditer(code):
         before = code[:match.start()].rstrip()
@@ -58,8 +69,7 @@ def uses(path, text):
         names = tuple(re.findall(r"\w+", match[2]))
         if not match[2] and not match[3]:
             continue  # `self`, `pub(crate)`
-        # A nested `mod tests { use super::*; }` goes up from one level deeper: taken as the file's own module, its
-        # paths lead at most one level too far up, which no check here minds.
+        module = file_module + tuple(name for start, end, name in inline if start <= match.start() < end)
         base = () if match[1] in ("crate", "sis") else module
         if match[1] == "super":
             base = module[:-1]

@@ -48,6 +48,7 @@ class Layers(unittest.TestCase):
             "use super::drivers::serial as s;",
             "pub use crate::drivers::*;",
             "use crate::boot::loader::x;",
+            "mod inner { use super::super::drivers; }",
         ):
             self.assertTrue(self.complaints("src/log/mod.rs", line), line)
 
@@ -61,6 +62,7 @@ class Layers(unittest.TestCase):
             "use self::ring::Ring; pub(crate) fn f() {}",
             "// use crate::drivers::serial\nlet s = \"crate::drivers\";",
             "use log::info; use core::fmt::{self, Write};",
+            "mod inner { mod deep { use super::super::ring; } use super::drivers; }",
         ):
             self.assertEqual(self.complaints("src/log/mod.rs", line), [], line)
         self.assertEqual(self.complaints("src/boot/loader/mod.rs", "use crate::drivers; use super::elf;"), [])

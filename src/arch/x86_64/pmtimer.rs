@@ -13,7 +13,7 @@
 use super::counter::{Counter, Extended, Rate};
 use core::fmt;
 
-/// Ticks a second: three times the colour carrier of American television, divided by three.
+/// Ticks a second: the colour carrier of American television, for which crystals were cheap.
 pub const HZ: u64 = 3_579_545;
 /// How often it is read before it counts as standing. It moves every 0.28 µs, a read takes about as long or longer.
 const SPINS: u32 = 10_000;

@@ -8,6 +8,16 @@ pub fn read() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
+/// Ticks since reset, read after all earlier instructions are done.
+#[inline(always)]
+pub fn read_ordered() -> u64 {
+    // SAFETY: LFENCE and RDTSC exist on every x86_64 CPU.
+    unsafe {
+        core::arch::x86_64::_mm_lfence();
+        core::arch::x86_64::_rdtsc()
+    }
+}
+
 /// Waits for so many ticks.
 pub fn wait(ticks: u64) {
     let start = read();

@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn leaf_15h_counts_when_complete() {
-        // As a Tiger Lake has it: 38.4 MHz, 126/2... and 2.4192 GHz on the box.
+        // As a Tiger Lake may have it: 38.4 MHz by 126 / 2, and 2.419 GHz on the box.
         let leaves = [(0, [0x16, 0, 0, 0]), BARE, (0x15, [2, 126, 38_400_000, 0]), (0x16, [2419, 0, 0, 0])];
         let ask = cpu(&leaves);
         assert_eq!(stated(&ask), Ok(TscRate { hz: 2_419_200_000, source: Source::Crystal }));

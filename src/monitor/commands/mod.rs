@@ -9,6 +9,7 @@ mod machine;
 mod memory;
 mod symbol;
 mod text;
+mod time;
 
 use super::parse::{Problem, Words};
 use core::fmt::Write;
@@ -61,6 +62,7 @@ pub const TABLE: &[Command] = &[
     command("clear", "", "clear the screen", "On the serial terminal and on the framebuffer. So does ^L, which keeps the line.", text::clear),
     command("cpu", "", "the processor, its features, and which are on", "Features by CPUID; `on` is read back from CR0, CR4, EFER, XCR0 and PAT.", machine::cpu),
     command("dmesg", "", "the kernel log from the beginning", "All levels, as far back as 256 KiB reach.", text::dmesg),
+    command("date", "", "the time of day, UTC", "Read from the real-time clock at start, and counted on from there.", time::date),
     command("echo", "TEXT", "print the text", "As it was typed, without the blanks around it.", text::echo),
     Command { complete: fault::complete, ..command("fault", "KIND", "provoke an exception", "Without a KIND it lists them. The report is that of a panic; where it is possible the monitor goes on after it.", fault::run) },
     command("gdt", "", "the segment descriptors in use", "The table is asm/gdt.S; this reads it back from where GDTR points.", machine::gdt),
@@ -76,7 +78,10 @@ pub const TABLE: &[Command] = &[
     command("reboot", "", "reset the machine", "By the FADT's register, port 0xCF9, the keyboard controller, or a triple fault.", control::reboot),
     command("regs", "", "control, segment and system registers", "As they are while this command runs.", machine::regs),
     Command { complete: control::complete_selftest, ..command("selftest", "[NAME]", "run the tests built into the kernel", "All of them, or one. With the option selftest the kernel runs them at boot instead.", control::selftest) },
+    command("sleep", "SECONDS", "wait, without working", "A timer wakes it. A fraction is allowed: 0.25.", time::sleep),
     command("sym", "ADDR|NAME", "from an address to a symbol, or the other way", "A NAME may be the end of a path. Without an exact match, all symbols that contain it are listed.", symbol::sym),
+    command("timers", "", "armed timers, and the counters", "Earliest first, with the seconds until then. Below: every counter of the machine and its rate.", time::timers),
+    command("uptime", "", "time since the kernel's entry", "By the monotonic clock.", time::uptime),
     Command { takes_suffix: true, ..command("x", "ADDR", "examine memory: x/N ADDR, x/Nb, h, w or g", "N units of 1, 2, 4 or 8 bytes (default: one of 8). What cannot be read prints as question marks.\nADDR is a number, or a symbol's name with +N or -N behind it.", memory::examine) },
 ];
 
