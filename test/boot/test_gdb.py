@@ -20,6 +20,10 @@ ECHO = "sis::monitor::commands::text::echo"
 BUILDS = ["release", "debug"]
 
 
+# Every trap passes there, the interrupt of the key that was typed as well: exceptions only.
+BREAK = "break trap_handler if (*frame).vector < 32"
+
+
 def need_gdb():
     """The gdb to use; skips the test where there is none that can run the helpers."""
     gdb = shutil.which(os.environ.get("GDB", "gdb"))
@@ -106,7 +110,7 @@ def backtrace(t, build):
     """`bt` in the trap handler walks through the exception's frame, on the same stack and from an IST stack."""
     with Debugged(t, build) as machine:
         for line, functions in THROUGH.items():
-            text = machine.run("break trap_handler", "continue", "bt", typed=line)
+            text = machine.run(BREAK, "continue", "bt", typed=line)
             check_backtrace(text, ["trap_handler", *functions, "kernel_main"])
             machine.guest.prompt()
         check(machine.guest.command("echo alive") == "alive", "no answer")
@@ -117,7 +121,7 @@ def backtrace_fatal(t, kind):
     """The same from the double fault's stack: a stack pointer that is gone, and a stack that is full."""
     function = {"df": "fault_df", "stack-overflow": "fault_stack_overflow"}[kind]
     with Debugged(t) as machine:
-        text = machine.run("break trap_handler", "continue", "bt", typed=f"fault {kind}")
+        text = machine.run(BREAK, "continue", "bt", typed=f"fault {kind}")
         check_backtrace(text, ["trap_handler", "signal handler", function, "recover_call", "sis::monitor::commands::fault::run", "kernel_main"])
         if kind == "stack-overflow":
             check(text.count(" fault_stack_overflow ") > 100, f"the recursion is not there:\n{text[:2000]}")
@@ -140,7 +144,7 @@ def up(t):
     script = t.directory / "up.gdb"
     script.write_text(UP)
     with Debugged(t, "debug") as machine:
-        text = machine.run("break trap_handler", "continue", f"source {script}", "info locals", typed="x 0x10")
+        text = machine.run(BREAK, "continue", f"source {script}", "info locals", typed="x 0x10")
         found = re.search(r"^up: (.*):(\d+)$", text, re.MULTILINE)
         check(found and found[1].endswith("src/monitor/commands/memory.rs"), f"up does not lead to examine:\n{text}")
         line = (build.ROOT / "src/monitor/commands/memory.rs").read_text().splitlines()[int(found[2]) - 1]
