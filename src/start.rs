@@ -186,6 +186,11 @@ fn start_interrupts(options: &CommandLine<'_>) {
         }
     }
     platform::timers::init();
+    match options.number("hz") {
+        Ok(Some(hz)) => platform::timers::start_ticks(hz),
+        Ok(None) => {}
+        Err(bad) => warn!(target: "timers", "{bad}"),
+    }
     interrupts::enable();
 }
 

@@ -7,10 +7,12 @@ use super::image::Named;
 use super::panic;
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
-use crate::arch::x86_64::{cr, percpu, probe, recover, stacks};
+use crate::arch::x86_64::{cr, debug, mca, percpu, probe, recover, stacks};
 use crate::platform::vectors;
 use crate::tty::console;
+use ::log::Level;
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The page fault's vector.
 const PAGE_FAULT: u64 = 14;
@@ -19,6 +21,7 @@ const STACK_FAULT: u64 = 12;
 const GENERAL_PROTECTION: u64 = 13;
 const ALIGNMENT_CHECK: u64 = 17;
 const MACHINE_CHECK: u64 = 18;
+const DEBUG: u64 = 1;
 const NMI: u64 = 2;
 
 #[unsafe(no_mangle)]
@@ -42,23 +45,54 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
     } else if frame.vector >= EXCEPTIONS {
         vectors::dispatch(frame);
     } else if frame.vector == NMI {
-        // It may have interrupted the one who holds the console's lock: then there is nothing to wait for.
-        percpu::current().count(NMI as u8);
-        if console::is_free() {
-            let _ = report.print(&mut console::Output);
-        }
+        nmi(&report);
+    } else if frame.vector == DEBUG && debug::watched().is_some() {
+        watchpoint(&report);
     } else {
         panic::from_trap(&report);
     }
 }
 
-/// Whether an experiment may have caused this: not a double fault, after which nothing is to be trusted,
-/// and a machine check only if INT 18 asked for it.
+/// From outside: says where the CPU was, and goes on. Not more than once a second, for they may come by the thousand;
+/// and by way of the log, for it may have interrupted the one who prints.
+///
+/// An NMI blocks others until its IRET, or until that of an exception inside it, which would let the next one onto
+/// the same stack. So nothing here may fault: no walk over the stack, and the symbols are mapped.
+fn nmi(report: &Report<'_>) {
+    const SECOND: u64 = 1_000_000_000;
+    static NEXT_NS: AtomicU64 = AtomicU64::new(0);
+    let cpu = percpu::current();
+    cpu.count(NMI as u8);
+    let now = crate::log::now_ns();
+    if now >= NEXT_NS.load(Ordering::Relaxed) {
+        let text = format_args!("cpu {} at {}", cpu.number, Named(report.frame.rip));
+        if crate::log::try_record(Level::Warn, "NMI", text) {
+            NEXT_NS.store(now + SECOND, Ordering::Relaxed);
+        }
+    }
+}
+
+/// The monitor's watchpoint was hit; through the log, as above.
+fn watchpoint(report: &Report<'_>) {
+    percpu::current().count(DEBUG as u8);
+    let status = debug::take_status();
+    if status & debug::DR6_BREAKPOINTS != 0 {
+        let address = debug::watched().unwrap_or(0);
+        let text = format_args!("{} was written before {}", Named(address), Named(report.frame.rip));
+        // A write to the ring itself is not reported.
+        let _ = crate::log::try_record(Level::Warn, "watch", text);
+    }
+}
+
+/// Whether an experiment may have caused this: not a double fault, after which nothing is to be trusted; and what
+/// can also come from outside, only if the instruction was the INT that asks for it.
 fn is_provoked(frame: &TrapFrame) -> bool {
-    const INT_18: u64 = u64::from_le_bytes([0xCD, 18, 0, 0, 0, 0, 0, 0]);
     match frame.vector {
         DOUBLE_FAULT => false,
-        MACHINE_CHECK => probe::read_u16(frame.rip.wrapping_sub(2)) == Some(INT_18),
+        NMI | MACHINE_CHECK | EXCEPTIONS.. => {
+            let int = 0xCD | frame.vector << 8;
+            probe::read_u16(frame.rip.wrapping_sub(2)) == Some(int)
+        }
         _ => true,
     }
 }
@@ -76,6 +110,13 @@ impl Report<'_> {
         writeln!(out, "  rip {}", Named(self.frame.rip))?;
         if let Some(stack) = self.overflowed_stack() {
             writeln!(out, "  kernel stack overflow in task boot: the {stack} stack ran into its guard page")?;
+        }
+        if self.frame.vector == DEBUG {
+            // Read here, so that what is left in it does not speak for the next one.
+            writeln!(out, "  cause {}", DebugCause(debug::take_status()))?;
+        }
+        if self.frame.vector == MACHINE_CHECK {
+            mca::print(out)?;
         }
         self.registers(out)
     }
@@ -95,6 +136,20 @@ impl Report<'_> {
         writeln!(out, "  r12 {:016x}  r13 {:016x}  r14 {:016x}  r15 {:016x}", f.r12, f.r13, f.r14, f.r15)?;
         writeln!(out, "  cs {:04x}  ss {:04x}  rflags {:08x}", f.cs, f.ss, f.rflags)?;
         control_registers(out, self.cr2)
+    }
+}
+
+/// DR6, in words.
+struct DebugCause(u64);
+
+impl fmt::Display for DebugCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let breakpoints = self.0 & debug::DR6_BREAKPOINTS;
+        match (self.0 & debug::DR6_SINGLE_STEP != 0, breakpoints) {
+            (true, 0) => f.write_str("single step"),
+            (_, 0) => f.write_str("INT1, or unknown"),
+            (_, bits) => write!(f, "breakpoint {}", bits.trailing_zeros()),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ pub enum Problem<'a> {
     TooMany(&'a str),
     NotANumber(&'a str),
     NoSymbol(&'a str),
+    NotAligned(&'a str),
     BadSuffix(&'a str),
     Unknown(&'a str),
 }
@@ -20,6 +21,7 @@ impl fmt::Display for Problem<'_> {
             Self::TooMany(word) => write!(f, "what is {word:?}"),
             Self::NotANumber(word) => write!(f, "{word:?} is not a number"),
             Self::NoSymbol(word) => write!(f, "{word:?} is neither a number nor the name of one symbol"),
+            Self::NotAligned(word) => write!(f, "{word:?} is no multiple of 8"),
             Self::BadSuffix(word) => write!(f, "{word:?} is not a count and a size (b, h, w or g)"),
             Self::Unknown(word) => write!(f, "{word:?} is unknown"),
         }

@@ -16,7 +16,7 @@ use crate::sync::IrqLock;
 use crate::time::queue::{Armed, Callback, Full, TimerId, TimerQueue};
 use crate::time::rate::Rate;
 use core::num::NonZeroU64;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use log::{info, warn};
 
 /// Timers that may be armed at one time.
@@ -178,6 +178,24 @@ pub fn every(period_ns: NonZeroU64, callback: Callback, context: usize) -> Resul
     let id = state.queue.arm_periodic(clock::now_ns() + period_ns.get(), period_ns, callback, context)?;
     state.set_alarm();
     Ok(id)
+}
+
+/// Ticks of [`start_ticks`].
+static TICKS: AtomicU64 = AtomicU64::new(0);
+
+/// Counts `hz` ticks a second from now on, for whoever wants to see them: nothing needs them.
+pub fn start_ticks(hz: u64) {
+    let period = 1_000_000_000u64.checked_div(hz).and_then(NonZeroU64::new);
+    let armed = period.map(|period| every(period, |_| _ = TICKS.fetch_add(1, Ordering::Relaxed), 0));
+    match armed {
+        Some(Ok(_)) => info!(target: "timers", "{hz} ticks a second"),
+        _ => warn!(target: "timers", "hz={hz}: not possible"),
+    }
+}
+
+/// How many ticks there were.
+pub fn ticks() -> u64 {
+    TICKS.load(Ordering::Relaxed)
 }
 
 /// Takes a timer back. False if it has fired.

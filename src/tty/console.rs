@@ -211,12 +211,6 @@ pub fn must_not_sleep() -> bool {
     serial.len > 0 || (serial.uart.is_some() && !serial.by_interrupt)
 }
 
-/// Whether nobody is printing.
-pub fn is_free() -> bool {
-    let free = SCREEN.try_lock().is_some() && TEXT.try_lock().is_some();
-    free && SERIAL.try_lock().is_some()
-}
-
 /// Waits until everything has left, as before a reset.
 pub fn drain() {
     if SCREEN.try_lock().is_some() {

@@ -33,7 +33,11 @@ pub mod port;
 #[cfg(target_os = "none")]
 pub mod backtrace;
 #[cfg(target_os = "none")]
+pub mod debug;
+#[cfg(target_os = "none")]
 pub mod fpu;
+#[cfg(target_os = "none")]
+pub mod mca;
 #[cfg(target_os = "none")]
 pub mod percpu;
 #[cfg(target_os = "none")]

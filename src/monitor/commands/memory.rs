@@ -2,7 +2,7 @@
 
 use super::{Call, Result};
 use crate::arch::x86_64::paging::{is_canonical, live, walk};
-use crate::arch::x86_64::probe;
+use crate::arch::x86_64::{debug, probe};
 use crate::boot::memmap::{ALL_KINDS, totals};
 use crate::kernel::{boot_info, image};
 use crate::monitor::parse::{self, Problem};
@@ -94,6 +94,30 @@ pub fn pt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         Some(t) => writeln!(call.out, "  {virt:#018x} -> {:#014x}  {}", t.phys, t.flags),
         None => writeln!(call.out, "  {virt:#018x} is not mapped"),
     };
+    Ok(())
+}
+
+pub fn watch<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    let mut words = call.words.clone();
+    match words.next() {
+        None => {
+            let _ = match debug::watched() {
+                Some(address) => writeln!(call.out, "  writes to {}", image::Named(address)),
+                None => writeln!(call.out, "  nothing is watched"),
+            };
+        }
+        Some("off") => {
+            words.end()?;
+            debug::watch_off();
+        }
+        Some(word) => {
+            let address = address(call)?;
+            if !is_canonical(address) || !debug::watch_writes(address, 8) {
+                return Err(Problem::NotAligned(word));
+            }
+            let _ = writeln!(call.out, "  watching the 8 bytes at {}", image::Named(address));
+        }
+    }
     Ok(())
 }
 

@@ -82,6 +82,7 @@ pub const TABLE: &[Command] = &[
     command("sym", "ADDR|NAME", "from an address to a symbol, or the other way", "A NAME may be the end of a path. Without an exact match, all symbols that contain it are listed.", symbol::sym),
     command("timers", "", "armed timers, and the counters", "Earliest first, with the seconds until then. Below: every counter of the machine and its rate.", time::timers),
     command("uptime", "", "time since the kernel's entry", "By the monotonic clock.", time::uptime),
+    command("watch", "[ADDR|off]", "report each write to 8 bytes of memory", "By a debug register: the report names the instruction after the write. Without an argument: what is watched.", memory::watch),
     Command { takes_suffix: true, ..command("x", "ADDR", "examine memory: x/N ADDR, x/Nb, h, w or g", "N units of 1, 2, 4 or 8 bytes (default: one of 8). What cannot be read prints as question marks.\nADDR is a number, or a symbol's name with +N or -N behind it.", memory::examine) },
 ];
 

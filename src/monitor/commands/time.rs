@@ -50,6 +50,9 @@ pub fn timers<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         let left = Seconds(armed.deadline_ns.saturating_sub(now));
         let _ = writeln!(out, "  in {left}: {}", Named(armed.callback as usize as u64));
     });
+    if timers::ticks() > 0 {
+        let _ = writeln!(out, "  {} ticks", timers::ticks());
+    }
     clock::for_each_counter(&mut |source, count, hz| {
         let _ = match hz {
             Some(hz) => writeln!(out, "  {source}: {count} at {hz} Hz"),
