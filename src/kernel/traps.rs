@@ -61,7 +61,8 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
 fn nmi(report: &Report<'_>) {
     const SECOND: u64 = 1_000_000_000;
     static NEXT_NS: AtomicU64 = AtomicU64::new(0);
-    let cpu = percpu::current();
+    // Before there is per-CPU data, not even that it came can be noted.
+    let Some(cpu) = percpu::try_current() else { return };
     cpu.count(NMI as u8);
     let now = crate::log::now_ns();
     if now >= NEXT_NS.load(Ordering::Relaxed) {

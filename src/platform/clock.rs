@@ -153,7 +153,12 @@ pub fn init(options: Options, loader_hz: u64, start_ns: u64) {
     };
     let timebase = Timebase { source: chip.source, rate, width_bits: chip.width_bits };
     if CLOCK.start(&CHIPS, timebase, start_ns).is_ok() {
-        info!(target: "clock", "{choice}");
+        let by_loader = chip.source == Source::Tsc && choice.measured_by.is_none() && stated.is_none();
+        if by_loader {
+            info!(target: "clock", "TSC, at the rate that the loader estimated: nothing else counts");
+        } else {
+            info!(target: "clock", "{choice}");
+        }
     }
     set_wall_clock();
 }

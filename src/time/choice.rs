@@ -154,7 +154,7 @@ impl fmt::Display for Choice {
                     None => f.write_str(", rate stated by the CPU")?,
                 }
                 match self.watched_by {
-                    Some(by) => write!(f, ", watched by {by}"),
+                    Some(by) => write!(f, ", to be watched by {by}"),
                     None if invariant => Ok(()),
                     None => f.write_str(", with nothing to watch it by"),
                 }
@@ -206,10 +206,13 @@ mod tests {
                 Found { tsc: Tsc::Present { invariant: true, states_rate: true }, ..ALL },
                 "TSC, invariant, rate stated by the CPU",
             ),
-            (Found { tsc: NOT_INVARIANT, ..ALL }, "TSC, not invariant, measured by HPET, watched by HPET"),
+            (
+                Found { tsc: NOT_INVARIANT, ..ALL },
+                "TSC, not invariant, measured by HPET, to be watched by HPET",
+            ),
             (
                 Found { tsc: NOT_INVARIANT, nohpet: true, ..ALL },
-                "TSC, not invariant, measured by PM timer, watched by PM timer",
+                "TSC, not invariant, measured by PM timer, to be watched by PM timer",
             ),
             (
                 Found { tsc: NOT_INVARIANT, ..bare },

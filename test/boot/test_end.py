@@ -33,7 +33,7 @@ def panic_halt(t, cmdline):
     guest.send("echo nobody\r")
     check(guest.quiet(1), f"the halted kernel still says {guest.text[before:]!r}")
     check(guest.qmp("query-status")["status"] == "running", "the machine does not run any more")
-    screen = guest.screendump()
+    screen = guest.screendump(until=lambda picture: len(picture.colours()) > 1)
     check(len(screen.colours()) > 1, "the panic is not on the screen")
 
 

@@ -60,7 +60,7 @@ def video_unknown(t, value):
     """A mode that is not there: a warning that names it, and the firmware's own mode."""
     guest = t.boot(cmdline=f"video={value}")
     check([line for line in warnings(guest) if re.search(rf'video="?{value}\b', line)], f"no warning about it: {warnings(guest)}")
-    picture = guest.screendump()
+    picture = guest.screendump(until=lambda picture: len(picture.colours()) > 1)
     check(f"{picture.width}x{picture.height}" in guest.command("bootinfo"), "bootinfo and the screen disagree")
     check(len(picture.colours()) > 1, "nothing is on the screen")
 

@@ -13,8 +13,7 @@ KEY = "".join(map(chr, range(0x21, 0x7F)))
 def learn(guest):
     """The glyphs of the console's font, by a row that was just printed."""
     check(guest.command(f"echo {KEY}") == KEY, "echo changed the key row")
-    picture = guest.screendump()
-    glyphs = picture.learn(KEY)
+    glyphs = guest.screendump(until=lambda picture: picture.learn(KEY) is not None).learn(KEY)
     check(glyphs is not None, "the row that echo printed is not on the screen")
     return glyphs
 

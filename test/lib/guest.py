@@ -311,13 +311,19 @@ class Guest:
             raise Failure(f"QMP {execute}: {reply['error'].get('desc')}")
         return reply["return"]
 
-    def screendump(self):
-        """The picture on the guest's screen."""
+    def screendump(self, until=None):
+        """The picture on the guest's screen; with `until`, the first of which that holds (or the last one, when the
+        time is over). The kernel paints when it has nothing else to do: text is on the serial line earlier."""
         from lib.screen import Picture
 
         path = self.directory / "screen.ppm"
-        self.qmp("screendump", filename=str(path))
-        return Picture.from_ppm(path.read_bytes())
+        deadline = time.monotonic() + REPLY_TIMEOUT * SLOW
+        while True:
+            self.qmp("screendump", filename=str(path))
+            picture = Picture.from_ppm(path.read_bytes())
+            if until is None or until(picture) or time.monotonic() > deadline:
+                return picture
+            self.idle(0.05)
 
     def press(self, *keys):
         """Presses keys on the emulated keyboard, by QEMU's names (`ret`, `a`), one after the other."""

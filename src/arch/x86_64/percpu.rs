@@ -76,6 +76,11 @@ pub fn current() -> &'static PerCpu {
     }
 }
 
+/// The same, or `None` while GS is not set up.
+pub fn try_current() -> Option<&'static PerCpu> {
+    READY.load(Ordering::Relaxed).then(current)
+}
+
 /// Makes GS point at the boot CPU's data, and tells its interrupt stacks whose they are.
 ///
 /// # Safety
