@@ -43,7 +43,7 @@ pub fn enable() -> bool {
     const TRIES: u32 = 3_000_000;
     let Some(fadt) = fadt().filter(|fadt| !fadt.is_hw_reduced()) else { return false };
     let Some(control) = fadt.pm1a_control else { return false };
-    let is_on = || super::power::read16(&control.register).is_some_and(|value| value & SCI_EN != 0);
+    let is_on = || super::registers::read16(&control.register).is_some_and(|value| value & SCI_EN != 0);
     if is_on() || fadt.smi_cmd == 0 || fadt.acpi_enable == 0 {
         return is_on();
     }

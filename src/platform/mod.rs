@@ -14,6 +14,8 @@ pub mod memory;
 #[cfg(target_os = "none")]
 pub mod power;
 #[cfg(target_os = "none")]
+mod registers;
+#[cfg(target_os = "none")]
 pub mod timers;
 #[cfg(target_os = "none")]
 pub mod vectors;
