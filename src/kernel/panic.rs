@@ -9,7 +9,7 @@ use super::backtrace;
 use super::image::Named;
 use super::traps::Report;
 use crate::arch::x86_64::backtrace::frame_pointer;
-use crate::arch::x86_64::{cr, probe, recover, reset};
+use crate::arch::x86_64::{cr, interrupts, probe, recover, reset};
 use crate::log;
 use crate::platform::power;
 use crate::tty::console::{self, Emergency};
@@ -76,6 +76,8 @@ pub fn from_trap(report: &Report<'_>) -> ! {
 
 /// The head line; and the way out if this is not the first.
 fn begin(message: core::fmt::Arguments<'_>) -> Emergency {
+    // A handler that ran now would find the locks taken from their holders.
+    interrupts::disable();
     recover::finish();
     let depth = DEPTH.fetch_add(1, Ordering::Relaxed);
     let mut out = Emergency::new();
