@@ -1,7 +1,7 @@
 /* interrupts.S: where every exception and interrupt enters the kernel.
  *
  * 256 stubs of one size push what the CPU left out, then take one of two paths that save all registers, call
- * Rust, restore and return. They differ in how they find this CPU's data (GS, src/arch/x86_64/percpu.rs):
+ * Rust, restore and return. They differ in how they find this CPU's data (GS, src/arch/x86_64/percpu/mod.rs):
  *
  *   trap_common    believes the saved CS: from ring 3, GS is the user's, and SWAPGS brings ours
  *   trap_paranoid  #DB, NMI, #DF and #MC come at any instruction, also between SYSCALL and its SWAPGS, where CS is

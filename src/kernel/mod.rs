@@ -7,6 +7,8 @@ pub mod backtrace;
 #[cfg(target_os = "none")]
 pub mod boot_info;
 #[cfg(target_os = "none")]
+pub mod idle;
+#[cfg(target_os = "none")]
 pub mod image;
 #[cfg(target_os = "none")]
 pub mod panic;

@@ -7,7 +7,7 @@ use super::image::Named;
 use super::panic;
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
-use crate::arch::x86_64::{cr, debug, mca, percpu, probe, recover, stacks};
+use crate::arch::x86_64::{cr, debug, idle, mca, percpu, probe, recover, stacks};
 use crate::platform::vectors;
 use crate::tty::console;
 use ::log::Level;
@@ -45,9 +45,9 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
     } else if frame.vector >= EXCEPTIONS {
         vectors::dispatch(frame);
     } else if frame.vector == NMI {
-        nmi(&report);
+        nmi(frame);
     } else if frame.vector == DEBUG && debug::watched().is_some() {
-        watchpoint(&report);
+        watchpoint(frame);
     } else {
         panic::from_trap(&report);
     }
@@ -58,7 +58,7 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
 ///
 /// An NMI blocks others until its IRET, or until that of an exception inside it, which would let the next one onto
 /// the same stack. So nothing here may fault: no walk over the stack, and the symbols are mapped.
-fn nmi(report: &Report<'_>) {
+fn nmi(frame: &mut TrapFrame) {
     const SECOND: u64 = 1_000_000_000;
     static NEXT_NS: AtomicU64 = AtomicU64::new(0);
     // Before there is per-CPU data, not even that it came can be noted.
@@ -66,23 +66,42 @@ fn nmi(report: &Report<'_>) {
     cpu.count(NMI as u8);
     let now = crate::log::now_ns();
     if now >= NEXT_NS.load(Ordering::Relaxed) {
-        let text = format_args!("cpu {} at {}", cpu.number, Named(report.frame.rip));
-        if crate::log::try_record(Level::Warn, "NMI", text) {
-            NEXT_NS.store(now + SECOND, Ordering::Relaxed);
+        NEXT_NS.store(now + SECOND, Ordering::Relaxed);
+        let text = format_args!("cpu {} at {}", cpu.number, Named(frame.rip));
+        if !crate::log::try_record(Level::Warn, "NMI", text) {
+            MISSED_NMI.store(frame.rip, Ordering::Relaxed);
         }
+    }
+    idle::wake(cpu, frame);
+}
+
+/// Where an NMI came that found the log locked: the very code that it interrupted was writing to it. 0 for none.
+static MISSED_NMI: AtomicU64 = AtomicU64::new(0);
+
+/// Whether [`report_missed_nmi`] has something to say.
+pub fn nmi_is_missed() -> bool {
+    MISSED_NMI.load(Ordering::Relaxed) != 0
+}
+
+/// Says where the NMI came that could not say it itself.
+pub fn report_missed_nmi() {
+    if nmi_is_missed() {
+        let rip = MISSED_NMI.swap(0, Ordering::Relaxed);
+        ::log::warn!(target: "NMI", "cpu {} at {}", percpu::current().number, Named(rip));
     }
 }
 
 /// The monitor's watchpoint was hit; through the log, as above.
-fn watchpoint(report: &Report<'_>) {
+fn watchpoint(frame: &mut TrapFrame) {
     percpu::current().count(DEBUG as u8);
     let status = debug::take_status();
     if status & debug::DR6_BREAKPOINTS != 0 {
         let address = debug::watched().unwrap_or(0);
-        let text = format_args!("{} was written before {}", Named(address), Named(report.frame.rip));
+        let text = format_args!("{} was written before {}", Named(address), Named(frame.rip));
         // A write to the ring itself is not reported.
         let _ = crate::log::try_record(Level::Warn, "watch", text);
     }
+    idle::wake(percpu::current(), frame);
 }
 
 /// Whether an experiment may have caused this: not a double fault, after which nothing is to be trusted; and what

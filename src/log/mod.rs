@@ -162,6 +162,13 @@ pub fn next_for_console(buffer: &mut LineBuffer) -> Option<&str> {
     core::str::from_utf8(&buffer.bytes[..buffer.len]).ok()
 }
 
+/// Whether there is a line that the consoles have not had.
+pub fn is_waiting() -> bool {
+    let ring = RING.lock();
+    let mut cursor = *NEXT.lock();
+    ring.read(&mut cursor).is_some()
+}
+
 /// The first record that the consoles have not had. Locked inside the ring's lock.
 static NEXT: IrqLock<Cursor> = IrqLock::new(Cursor::START);
 

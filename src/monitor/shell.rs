@@ -3,7 +3,7 @@
 use super::commands::{self, Command};
 use super::editor::{CAPACITY, Completer, Editor, Event};
 use super::parse::Words;
-use crate::arch::x86_64::interrupts;
+use crate::kernel::idle;
 use crate::tty::console;
 use core::fmt::Write;
 use spin::Mutex;
@@ -42,7 +42,7 @@ pub fn run() -> ! {
     EDITOR.lock().start(&mut out);
     loop {
         let Some(byte) = console::read() else {
-            wait();
+            idle::wait_until(|| console::has_input() || console::must_poll());
             continue;
         };
         let event = EDITOR.lock().feed(byte, &mut out, &Names);
@@ -54,18 +54,6 @@ pub fn run() -> ! {
             execute(line.as_str(), &mut out);
         }
         EDITOR.lock().start(&mut out);
-    }
-}
-
-/// Waits for an interrupt. With interrupts off from the last look on, so that none comes in between and is slept
-/// through.
-fn wait() {
-    interrupts::disable();
-    if console::must_not_sleep() {
-        interrupts::enable();
-        core::hint::spin_loop();
-    } else {
-        interrupts::enable_and_wait();
     }
 }
 

@@ -9,14 +9,13 @@ use super::{clock, interrupts, vectors};
 use crate::arch::x86_64::access::RealPorts;
 use crate::arch::x86_64::apic::timer::{Divider, TimerMode};
 use crate::arch::x86_64::cpu::Features;
-use crate::arch::x86_64::interrupts as cpu_interrupts;
 use crate::arch::x86_64::pit::Pit;
 use crate::arch::x86_64::{pit, tsc};
 use crate::sync::IrqLock;
 use crate::time::queue::{Armed, Callback, Full, TimerId, TimerQueue};
 use crate::time::rate::Rate;
 use core::num::NonZeroU64;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use log::{info, warn};
 
 /// Timers that may be armed at one time.
@@ -226,22 +225,5 @@ pub fn for_each(visit: &mut dyn FnMut(Armed)) {
         let Some(armed) = next else { return };
         visit(armed);
         previous = Some(armed);
-    }
-}
-
-/// Waits without working: the CPU sleeps until an interrupt, and looks. True, or false if no timer was to be had.
-pub fn sleep(ns: u64) -> bool {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    DONE.store(false, Ordering::Relaxed);
-    if at(clock::now_ns().saturating_add(ns), |_| DONE.store(true, Ordering::Relaxed), 0).is_err() {
-        return false;
-    }
-    loop {
-        cpu_interrupts::disable();
-        if DONE.load(Ordering::Relaxed) {
-            cpu_interrupts::enable();
-            return true;
-        }
-        cpu_interrupts::enable_and_wait();
     }
 }

@@ -189,7 +189,7 @@ pub fn received() -> Received {
     SERIAL.lock().received
 }
 
-/// The next byte typed, if there is one. If there is none, this is the time to print and paint what waits.
+/// The next byte typed, if there is one.
 pub fn read() -> Option<u8> {
     let mut serial = SERIAL.lock();
     let mut byte = serial.pop();
@@ -197,18 +197,24 @@ pub fn read() -> Option<u8> {
         byte = serial.uart.as_mut().and_then(Uart::try_read);
         serial.received.polled += u64::from(byte.is_some());
     }
-    drop(serial);
-    if byte.is_none() {
-        print_log();
-        paint();
-    }
     byte
 }
 
-/// Whether [`read`] has something, or the UART must be asked: then there is no sleeping until it interrupts.
-pub fn must_not_sleep() -> bool {
+/// Whether [`read`] has something that came by an interrupt.
+pub fn has_input() -> bool {
+    SERIAL.lock().len > 0
+}
+
+/// Whether the UART must be asked for what it has received: then there is no sleeping until it interrupts.
+pub fn must_poll() -> bool {
     let serial = SERIAL.lock();
-    serial.len > 0 || (serial.uart.is_some() && !serial.by_interrupt)
+    serial.uart.is_some() && !serial.by_interrupt
+}
+
+/// What to do when there is nothing else to do: prints and paints what waits.
+pub fn idle() {
+    print_log();
+    paint();
 }
 
 /// Waits until everything has left, as before a reset.

@@ -272,3 +272,17 @@ def loader(t):
     check(re.search(r"#0 .*CommandLine::video.*src/boot/cmdline", where), f"no stop in video:\n{text}")
     check(re.search(r"#\d+ .*sis::boot::loader::(main|run)", where), f"the caller is not named:\n{text}")
     check(re.match(r"#0 +_start \(\) at .*asm/entry\.S:\d+", part(text, "bt 1")), f"sis entry does not reach _start:\n{text}")
+
+
+@test("nmi-while-going-to-sleep")
+def nmi_while_going_to_sleep(t):
+    """An NMI between the last look for work and HLT is told of at once, not after the next interrupt."""
+    with Debugged(t) as machine:
+        for steps in range(3):
+            # Not more than one NMI a second is told of.
+            machine.guest.command("sleep 1.1")
+            text = machine.run("tbreak *idle_look", "continue", *["stepi"] * steps, "x/i $pc", "monitor nmi", typed=f"echo {steps} steps")
+            instruction = re.search(r"=> .*:\s+(\w+)", text)
+            check(instruction and instruction[1] == ["cmpb", "jne", "sti"][steps], f"gdb stopped elsewhere:\n{text}")
+            machine.guest.expect(f"\n{steps} steps")
+            machine.guest.expect(re.compile(r"NMI: cpu 0 at 0x[0-9a-f]+ <idle_"))

@@ -43,14 +43,6 @@ mod live {
         unsafe { asm!("pushfq", "pop {}", out(reg) rflags, options(nomem, preserves_flags)) };
         rflags & RFLAGS_IF != 0
     }
-
-    /// Called with interrupts off: turns them on and waits for one. STI takes effect after the instruction that
-    /// follows it, so none can slip in between and leave HLT waiting for the next (SDM vol. 2, STI).
-    #[inline]
-    pub fn enable_and_wait() {
-        // SAFETY: as for `enable`.
-        unsafe { asm!("sti", "hlt", options(nostack)) };
-    }
 }
 
 #[cfg(target_os = "linux")]
@@ -65,10 +57,6 @@ mod live {
 
     pub fn are_on() -> bool {
         false
-    }
-
-    pub fn enable_and_wait() {
-        core::hint::spin_loop();
     }
 }
 

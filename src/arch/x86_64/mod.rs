@@ -37,6 +37,8 @@ pub mod debug;
 #[cfg(target_os = "none")]
 pub mod fpu;
 #[cfg(target_os = "none")]
+pub mod idle;
+#[cfg(target_os = "none")]
 pub mod mca;
 #[cfg(target_os = "none")]
 pub mod percpu;

@@ -1,9 +1,11 @@
 //! Commands about time.
 
 use super::{Call, Result};
+use crate::kernel::idle;
 use crate::kernel::image::Named;
 use crate::monitor::parse::{self, Problem};
 use crate::platform::{clock, timers};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Nanoseconds, printed as seconds.
 struct Seconds(u64);
@@ -34,12 +36,24 @@ pub fn sleep<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let ns = parse::seconds(word).ok_or(Problem::NotANumber(word))?;
     let start = clock::now_ns();
-    let _ = if timers::sleep(ns) {
+    let _ = if sleep_for(ns) {
         writeln!(call.out, "  slept {}", Seconds(clock::now_ns() - start))
     } else {
         writeln!(call.out, "  no timer is free")
     };
     Ok(())
+}
+
+/// Sleeps; false if no timer was to be had.
+fn sleep_for(ns: u64) -> bool {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    DONE.store(false, Ordering::Relaxed);
+    let end = clock::now_ns().saturating_add(ns);
+    let armed = timers::at(end, |_| DONE.store(true, Ordering::Relaxed), 0).is_ok();
+    if armed {
+        idle::wait_until(|| DONE.load(Ordering::Relaxed));
+    }
+    armed
 }
 
 pub fn timers<'a>(call: &mut Call<'a, '_>) -> Result<'a> {

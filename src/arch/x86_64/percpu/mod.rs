@@ -6,49 +6,11 @@
 //!
 //! One CPU for now.
 
+pub mod area;
+
+pub use area::{PerCpu, VECTORS};
 use core::arch::asm;
-use core::cell::UnsafeCell;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-
-/// Vectors, and so counters, a CPU has.
-pub const VECTORS: usize = 256;
-
-/// What a CPU keeps for itself. Written by that CPU alone; others may look at the counters.
-#[repr(C)]
-pub struct PerCpu {
-    /// Its own address.
-    this: UnsafeCell<u64>,
-    /// 0 for the boot CPU.
-    pub number: u32,
-    /// Interrupt handlers that are running, one inside the other.
-    pub interrupt_depth: AtomicU32,
-    /// Deferred work is being done, or waits to be: see `platform::vectors`.
-    pub in_deferred: AtomicBool,
-    /// Interrupts taken, by vector.
-    pub counts: [AtomicU64; VECTORS],
-}
-
-// SAFETY: `this` is written once, before there is a second user; everything else is atomic.
-unsafe impl Sync for PerCpu {}
-
-impl PerCpu {
-    const fn new(number: u32) -> Self {
-        Self {
-            this: UnsafeCell::new(0),
-            number,
-            interrupt_depth: AtomicU32::new(0),
-            in_deferred: AtomicBool::new(false),
-            counts: [const { AtomicU64::new(0) }; VECTORS],
-        }
-    }
-
-    /// Counts an interrupt. Only this CPU writes here, so a load and a store will do.
-    #[inline]
-    pub fn count(&self, vector: u8) {
-        let counter = &self.counts[usize::from(vector)];
-        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-}
+use core::sync::atomic::{AtomicBool, Ordering};
 
 static BOOT_CPU: PerCpu = PerCpu::new(0);
 

@@ -1,0 +1,54 @@
+//! What a CPU keeps for itself: the structure that GS points at.
+//!
+//! Pure definitions: build.rs compiles this file too, for the offsets that assembly needs.
+
+use core::cell::UnsafeCell;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+/// Vectors, and so counters, a CPU has.
+pub const VECTORS: usize = 256;
+
+/// Written by its CPU alone; others may look at the counters.
+#[repr(C)]
+pub struct PerCpu {
+    /// Its own address.
+    pub(super) this: UnsafeCell<u64>,
+    /// 0 for the boot CPU.
+    pub number: u32,
+    /// Interrupt handlers that are running, one inside the other.
+    pub interrupt_depth: AtomicU32,
+    /// Deferred work is being done, or waits to be: see `platform::vectors`.
+    pub in_deferred: AtomicBool,
+    /// Something came that no HLT may sleep through, and that IF does not hold back: an NMI, a watchpoint. Set by
+    /// their handlers; asm/idle.S looks at it last thing before HLT.
+    pub woken: AtomicBool,
+    /// Interrupts taken, by vector.
+    pub counts: [AtomicU64; VECTORS],
+}
+
+// SAFETY: `this` is written once, before there is a second user; everything else is atomic.
+unsafe impl Sync for PerCpu {}
+
+impl PerCpu {
+    pub const fn new(number: u32) -> Self {
+        Self {
+            this: UnsafeCell::new(0),
+            number,
+            interrupt_depth: AtomicU32::new(0),
+            in_deferred: AtomicBool::new(false),
+            woken: AtomicBool::new(false),
+            counts: [const { AtomicU64::new(0) }; VECTORS],
+        }
+    }
+
+    /// Counts an interrupt. Only this CPU writes here, so a load and a store will do.
+    #[inline]
+    pub fn count(&self, vector: u8) {
+        let counter = &self.counts[usize::from(vector)];
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// Offsets for assembly, relative to GS.
+pub const ASM: &[(&str, u64)] = &[("PERCPU_WOKEN", offset_of!(PerCpu, woken) as u64)];

@@ -1,0 +1,27 @@
+//! What the CPU does when there is nothing to do: prints what waits, paints the screen, sleeps.
+
+use super::traps;
+use crate::arch::x86_64::{idle, interrupts};
+use crate::log;
+use crate::tty::console;
+
+/// Sleeps until `ready` says so. It is asked with interrupts off, after each interrupt.
+pub fn wait_until(mut ready: impl FnMut() -> bool) {
+    loop {
+        traps::report_missed_nmi();
+        console::idle();
+        idle::prepare();
+        interrupts::disable();
+        if ready() {
+            interrupts::enable();
+            return;
+        }
+        // Lines that came while others were painted.
+        if log::is_waiting() || traps::nmi_is_missed() || console::must_poll() {
+            interrupts::enable();
+            core::hint::spin_loop();
+        } else {
+            idle::wait();
+        }
+    }
+}
