@@ -20,7 +20,6 @@ pub mod drivers;
 pub mod kernel;
 pub mod log;
 pub mod monitor;
-#[cfg(not(target_os = "linux"))]
 pub mod platform;
 #[cfg(target_os = "none")]
 pub mod start;

@@ -14,6 +14,8 @@ use crate::boot::memmap;
 use crate::drivers::framebuffer::Framebuffer;
 use crate::kernel::panic::{self, Action};
 use crate::kernel::{boot_info, selftest};
+use crate::platform::pc::{Found, Options as MachineOptions, clock};
+use crate::platform::{Machine, Platform};
 use crate::tty::console;
 use crate::tty::options::{DEFAULT_BAUD, Selection};
 use crate::{log as klog, monitor, platform};
@@ -50,13 +52,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     report_unknown(&options);
     report_cpu();
     report_memory();
-    platform::memory::init(boot_info::regions());
-    report_acpi(info);
-    platform::clock::init(
-        platform::clock::Options { nohpet: options.flag("nohpet"), notsc: options.flag("notsc") },
-        info.times.tsc_hz,
-        klog::now_ns(),
-    );
+    platform::pc::init(found(info), machine_options(&options), klog::now_ns());
     start_interrupts(&options);
     report_boot_times(info, entry);
 
@@ -128,7 +124,7 @@ fn open_console(info: &BootInfo, options: &CommandLine<'_>) {
 
 /// The serial port that the firmware speaks through, at its speed, and the framebuffer.
 fn default_console(info: &BootInfo) -> Selection {
-    let port = u16::try_from(info.serial.port).ok().and_then(platform::serial_number);
+    let port = Machine::serial_number(info.serial.port.into());
     let baud = if info.serial.baud == 0 { DEFAULT_BAUD } else { info.serial.baud };
     port.map_or(Selection::both(0, DEFAULT_BAUD), |port| Selection::both(port, baud))
 }
@@ -171,21 +167,16 @@ fn report_memory() {
     );
 }
 
-/// Sets the controllers up, gives the serial port its line, and turns interrupts on.
+/// Gives the serial port its line, and turns interrupts on.
 fn start_interrupts(options: &CommandLine<'_>) {
-    platform::interrupts::init(platform::interrupts::Options {
-        nox2apic: options.flag("nox2apic"),
-        noapic: options.flag("noapic"),
-        nolapic: options.flag("nolapic"),
-    });
-    if let Some(port) = console::serial_port() {
-        let irq = platform::SERIAL_IRQS[port];
-        match platform::interrupts::request_isa(irq, "ttyS", console::serial_interrupt, port) {
+    if let Some((port, line)) =
+        console::serial_port().and_then(|port| Some((port, Machine::serial_line(port)?)))
+    {
+        match Machine::request_line(line, "ttyS", console::serial_interrupt, port) {
             Ok(()) => console::use_interrupt(),
             Err(_) => warn!(target: "console", "ttyS{port}: no interrupt line; it is polled"),
         }
     }
-    platform::timers::init();
     match options.number("hz") {
         Ok(Some(hz)) => platform::timers::start_ticks(hz),
         Ok(None) => {}
@@ -194,14 +185,22 @@ fn start_interrupts(options: &CommandLine<'_>) {
     interrupts::enable();
 }
 
-fn report_acpi(info: &BootInfo) {
-    match platform::acpi::init(info.rsdp) {
-        Some(root) => {
-            let count = platform::acpi::tables().map_or(0, |tables| tables.iter().count());
-            info!(target: "acpi", "root pointer at {root:#x}, {count} tables");
-        }
-        None => info!(target: "acpi", "none"),
+/// What the loader knows about the machine.
+fn found(info: &BootInfo) -> Found {
+    Found { memory_map: boot_info::regions(), acpi_root: info.rsdp, tsc_hz: info.times.tsc_hz }
+}
+
+/// What the command line says about it.
+fn machine_options(options: &CommandLine<'_>) -> MachineOptions {
+    MachineOptions {
+        interrupts: interrupts_options(options),
+        clock: clock::Options { nohpet: options.flag("nohpet"), notsc: options.flag("notsc") },
     }
+}
+
+fn interrupts_options(options: &CommandLine<'_>) -> platform::pc::interrupts::Options {
+    let [nox2apic, noapic, nolapic] = ["nox2apic", "noapic", "nolapic"].map(|name| options.flag(name));
+    platform::pc::interrupts::Options { nox2apic, noapic, nolapic }
 }
 
 /// How long each stage took. The firmware's own time is told apart: it is most of it, and not ours.

@@ -5,7 +5,7 @@
 
 use super::fbcon::{Format, Quad, Surface};
 use crate::boot::info;
-use crate::platform;
+use crate::platform::{Machine, Platform};
 
 /// A framebuffer that is mapped.
 pub struct Framebuffer {
@@ -24,7 +24,7 @@ impl Framebuffer {
     /// # Safety
     /// `fb` is the loader's description, and there is one owner of it at a time.
     pub unsafe fn new(fb: &info::Framebuffer) -> Option<Self> {
-        let pixels = platform::framebuffer_pixels(fb)?;
+        let pixels = Machine::framebuffer_pixels(fb)?;
         let (red, green, blue) = (fb.red_mask, fb.green_mask, fb.blue_mask);
         let format = match (red, green, blue) {
             (0xFF, 0xFF00, 0xFF_0000) => Format::Rgb,

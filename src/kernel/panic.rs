@@ -11,7 +11,7 @@ use super::traps::Report;
 use crate::arch::x86_64::backtrace::frame_pointer;
 use crate::arch::x86_64::{cr, interrupts, probe, recover, reset};
 use crate::log;
-use crate::platform::power;
+use crate::platform::{Machine, Platform};
 use crate::tty::console::{self, Emergency};
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -127,7 +127,7 @@ fn stop() -> ! {
     if action == Action::Exit as u8 {
         reset::debug_exit(false);
     } else if action == Action::Reboot as u8 {
-        power::restart();
+        Machine::restart();
     }
     cr::wait_forever()
 }

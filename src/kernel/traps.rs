@@ -8,7 +8,7 @@ use super::panic;
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
 use crate::arch::x86_64::{cr, debug, idle, mca, percpu, probe, recover, stacks};
-use crate::platform::vectors;
+use crate::platform::pc::vectors;
 use crate::tty::console;
 use ::log::Level;
 use core::fmt::{self, Write};

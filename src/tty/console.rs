@@ -9,12 +9,11 @@
 //! Log lines made in a handler wait in the ring until [`print_log`] is called from somewhere else.
 
 use super::options::{DEFAULT_BAUD, Selection};
-use crate::arch::x86_64::percpu;
 use crate::drivers::fbcon::Console as TextConsole;
 use crate::drivers::framebuffer::Framebuffer;
 use crate::drivers::serial::uart16550::Uart;
 use crate::log;
-use crate::platform::{self, PortBlock};
+use crate::platform::{Machine, Platform};
 use crate::sync::IrqLock;
 use core::fmt::{self, Write};
 use spin::Mutex;
@@ -24,7 +23,7 @@ const INPUT: usize = 1024;
 
 /// The serial port in use.
 struct Serial {
-    uart: Option<Uart<PortBlock>>,
+    uart: Option<Uart<<Machine as Platform>::Serial>>,
     /// Its number; ttyS0 until configured.
     port: usize,
     /// Whether somebody has looked for it yet.
@@ -70,7 +69,7 @@ impl Serial {
         self.by_interrupt = false;
         self.uart = port.and_then(|(number, baud)| {
             self.port = number;
-            Uart::probe(platform::serial_registers(number)?, baud).ok()
+            Uart::probe(Machine::serial(number)?, baud).ok()
         });
     }
 
@@ -229,7 +228,7 @@ pub fn drain() {
 
 /// Prints the log lines that the consoles have not had. In an interrupt handler it does nothing: they wait.
 pub fn print_log() {
-    if percpu::in_interrupt() {
+    if Machine::in_interrupt() {
         return;
     }
     let mut buffer = log::LineBuffer::new();

@@ -8,7 +8,7 @@ use crate::platform;
 pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let word = call.words.next();
     call.words.end()?;
-    let Some(tables) = platform::acpi::tables() else {
+    let Some(tables) = platform::pc::acpi::tables() else {
         let _ = writeln!(call.out, "  this machine has no ACPI tables");
         return Ok(());
     };

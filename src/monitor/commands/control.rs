@@ -3,7 +3,7 @@
 use super::{Call, Result};
 use crate::kernel::selftest::{self, TESTS};
 use crate::monitor::parse::Problem;
-use crate::platform::power;
+use crate::platform::{Machine, Platform};
 use crate::tty::console;
 
 pub fn panic<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
@@ -15,13 +15,13 @@ pub fn reboot<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let _ = writeln!(call.out, "resetting");
     console::drain();
-    power::restart()
+    Machine::restart()
 }
 
 pub fn poweroff<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     console::drain();
-    let reason = power::off();
+    let reason = Machine::power_off();
     let _ = writeln!(call.out, "{reason}");
     Ok(())
 }

@@ -6,7 +6,7 @@ use crate::arch::x86_64::{cpu, exceptions, gdt as segments, idt as gates, msr, s
 use crate::boot::info::Framebuffer;
 use crate::kernel::{boot_info, image::Named};
 use crate::monitor::parse::{self, Problem};
-use crate::platform::{interrupts, vectors};
+use crate::platform::pc::{interrupts, vectors};
 use crate::tty::console;
 
 pub fn bootinfo<'a>(call: &mut Call<'a, '_>) -> Result<'a> {

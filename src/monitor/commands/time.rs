@@ -4,7 +4,9 @@ use super::{Call, Result};
 use crate::kernel::idle;
 use crate::kernel::image::Named;
 use crate::monitor::parse::{self, Problem};
-use crate::platform::{clock, timers};
+use crate::platform::pc::clock;
+use crate::platform::{Machine, Platform, timers};
+use crate::time::date::DateTime;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Nanoseconds, printed as seconds.
@@ -18,13 +20,13 @@ impl core::fmt::Display for Seconds {
 
 pub fn uptime<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
-    let _ = writeln!(call.out, "  {}", Seconds(clock::now_ns()));
+    let _ = writeln!(call.out, "  {}", Seconds(Machine::now_ns()));
     Ok(())
 }
 
 pub fn date<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
-    let _ = match clock::date() {
+    let _ = match Machine::unix_ns().map(DateTime::from_unix_ns) {
         Some(date) => writeln!(call.out, "  {date}"),
         None => writeln!(call.out, "  this machine does not know"),
     };
@@ -35,9 +37,9 @@ pub fn sleep<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let word = call.words.next().ok_or(Problem::Missing("SECONDS"))?;
     call.words.end()?;
     let ns = parse::seconds(word).ok_or(Problem::NotANumber(word))?;
-    let start = clock::now_ns();
+    let start = Machine::now_ns();
     let _ = if sleep_for(ns) {
-        writeln!(call.out, "  slept {}", Seconds(clock::now_ns() - start))
+        writeln!(call.out, "  slept {}", Seconds(Machine::now_ns() - start))
     } else {
         writeln!(call.out, "  no timer is free")
     };
@@ -48,7 +50,7 @@ pub fn sleep<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
 fn sleep_for(ns: u64) -> bool {
     static DONE: AtomicBool = AtomicBool::new(false);
     DONE.store(false, Ordering::Relaxed);
-    let end = clock::now_ns().saturating_add(ns);
+    let end = Machine::now_ns().saturating_add(ns);
     let armed = timers::at(end, |_| DONE.store(true, Ordering::Relaxed), 0).is_ok();
     if armed {
         idle::wait_until(|| DONE.load(Ordering::Relaxed));
@@ -59,7 +61,7 @@ fn sleep_for(ns: u64) -> bool {
 pub fn timers<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let out = &mut *call.out;
-    let now = clock::now_ns();
+    let now = Machine::now_ns();
     timers::for_each(&mut |armed| {
         let left = Seconds(armed.deadline_ns.saturating_sub(now));
         let _ = writeln!(out, "  in {left}: {}", Named(armed.callback as usize as u64));

@@ -18,7 +18,7 @@ pub struct PerCpu {
     pub number: u32,
     /// Interrupt handlers that are running, one inside the other.
     pub interrupt_depth: AtomicU32,
-    /// Deferred work is being done, or waits to be: see `platform::vectors`.
+    /// Deferred work is being done, or waits to be: see `platform::pc::vectors`.
     pub in_deferred: AtomicBool,
     /// Something came that no HLT may sleep through, and that IF does not hold back: an NMI, a watchpoint. Set by
     /// their handlers; asm/idle.S looks at it last thing before HLT.

@@ -1,7 +1,7 @@
 //! The 16550 UART and its ancestors: the serial console, polled.
 //!
 //! `platform` says where the registers are (ports 3F8h.. for COM1, or memory) by implementing
-//! [`Registers`]; everything else is here and runs on the host against a model. Interrupts stay off
+//! [`SerialRegisters`]; everything else is here and runs on the host against a model. Interrupts stay off
 //! (IER = 0).
 //!
 //! Invariants:
@@ -19,8 +19,9 @@ mod tests;
 
 use core::fmt;
 
+use crate::platform::SerialRegisters;
 use registers::{FLOATING, FifoControl, LineControl, LineStatus, ModemControl, ModemStatus};
-pub use registers::{InterruptEnable, Registers, reg};
+pub use registers::{InterruptEnable, reg};
 
 /// The input clock of every PC's UART, 1.8432 MHz, by the 16 of its baud generator (section 8.3).
 const BASE_BAUD: u32 = 115_200;
@@ -110,7 +111,7 @@ pub struct Uart<R> {
     counters: Counters,
 }
 
-impl<R: Registers> Uart<R> {
+impl<R: SerialRegisters> Uart<R> {
     /// Looks for a UART behind `regs`; if there is one, sets it to `baud`, 8 data bits, no parity, 1 stop bit,
     /// FIFO on, DTR and RTS raised, interrupts off. Bytes received before are thrown away; what the firmware
     /// or the loader sent last is let out first.
@@ -309,7 +310,7 @@ impl<R: Registers> Uart<R> {
     }
 }
 
-impl<R: Registers> fmt::Write for Uart<R> {
+impl<R: SerialRegisters> fmt::Write for Uart<R> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.write_bytes(text.as_bytes());
         Ok(())

@@ -10,14 +10,6 @@ use bitflags::bitflags;
 /// An absent port reads so: nobody drives the bus.
 pub(super) const FLOATING: u8 = 0xff;
 
-/// Access to the eight registers, by their offset from the base.
-pub trait Registers {
-    /// Reads register `reg`, 0 to 7.
-    fn read(&self, reg: u8) -> u8;
-    /// Writes register `reg`, 0 to 7.
-    fn write(&self, reg: u8, value: u8);
-}
-
 /// Register offsets (table I, "UART Reset Configuration" and table II, "Summary of Registers").
 pub mod reg {
     /// Receiver buffer (read), transmitter holding (write); divisor low byte while DLAB is set.

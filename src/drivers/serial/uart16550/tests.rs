@@ -132,7 +132,7 @@ impl Chip {
     }
 }
 
-impl Registers for &Bus {
+impl SerialRegisters for &Bus {
     fn read(&self, reg: u8) -> u8 {
         self.0.borrow_mut().read(reg)
     }

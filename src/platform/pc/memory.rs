@@ -3,19 +3,28 @@
 use crate::acpi::PhysicalMemory;
 use crate::arch::x86_64::cr;
 use crate::arch::x86_64::paging::live::{self, DirectMap};
-use crate::arch::x86_64::paging::map::{MapError, map_page};
+use crate::arch::x86_64::paging::map::map_page;
 use crate::arch::x86_64::paging::{Entry, Flags, Tables};
 use crate::boot::early::Bump;
 use crate::boot::info::MemoryRegion;
 use crate::boot::layout::{DIRECT_MAP_BASE, ECAM_BASE, MMIO_BASE, PAGE_SIZE};
+use crate::platform::{Cache, MapError};
 use crate::sync::IrqLock;
 
 /// Pages for tables.
 static PAGES: IrqLock<Bump> = IrqLock::new(Bump::EMPTY);
 
-/// Tells where there is free memory. Once, before the first [`map_device`].
-pub fn init(regions: &[MemoryRegion]) {
+static MAP: IrqLock<&[MemoryRegion]> = IrqLock::new(&[]);
+
+/// Takes the firmware's map. Once, before the first [`map_device`].
+pub fn init(regions: &'static [MemoryRegion]) {
+    *MAP.lock() = regions;
     *PAGES.lock() = Bump::new(regions);
+}
+
+/// The firmware's map.
+pub fn map() -> &'static [MemoryRegion] {
+    *MAP.lock()
 }
 
 /// What [`map_device`] has taken of free memory: start and end.
@@ -44,16 +53,23 @@ impl Tables for LiveTables {
     }
 }
 
-/// Maps device registers, uncached and not executable; returns where. What is mapped already stays as it is.
-pub fn map_device(phys: u64, len: u64) -> Result<u64, MapError> {
-    let end = phys.checked_add(len).filter(|&end| end <= ECAM_BASE - MMIO_BASE).ok_or(MapError::BadRange)?;
-    // PWT and PCD: entry 3 of the PAT, strictly uncached.
-    let flags = Flags::WRITE | Flags::NO_EXECUTE | Flags::GLOBAL | Flags::PWT | Flags::PCD;
+/// Maps device memory, not executable; returns where. What is mapped already stays as it is.
+pub fn map_device(phys: u64, len: u64, cache: Cache) -> Result<u64, MapError> {
+    let end = phys.checked_add(len).filter(|&end| len > 0 && end <= ECAM_BASE - MMIO_BASE);
+    let end = end.ok_or(MapError::BadRange)?;
+    let cache_type = match cache {
+        // Entry 3 of the PAT, strictly uncached.
+        Cache::Uncached => Flags::PWT | Flags::PCD,
+        // Entry 1.
+        Cache::WriteCombining => Flags::PWT,
+    };
+    let flags = Flags::WRITE | Flags::NO_EXECUTE | Flags::GLOBAL | cache_type;
     let first = phys & !(PAGE_SIZE - 1);
     for page in (first..end).step_by(PAGE_SIZE as usize) {
         let virt = MMIO_BASE + page;
         if live::translate(virt).is_none() {
-            map_page(&mut LiveTables, live::root(), virt, page, flags, 1)?;
+            let mapped = map_page(&mut LiveTables, live::root(), virt, page, flags, 1);
+            mapped.map_err(|_| MapError::NoMemory)?;
             cr::flush_tlb_page(virt);
         }
     }
@@ -73,7 +89,7 @@ impl PhysicalMemory for Firmware {
         let base = if end <= crate::boot::layout::DIRECT_MAP_SIZE && is_mapped(DIRECT_MAP_BASE) {
             DIRECT_MAP_BASE
         } else if BIOS_AREA.contains(&phys) && end <= BIOS_AREA.end {
-            map_device(phys, len as u64).ok()?;
+            map_device(phys, len as u64, Cache::Uncached).ok()?;
             MMIO_BASE
         } else {
             return None;

@@ -6,11 +6,11 @@
 //! 8259         line ─► 8259 pair ─► CPU ─► vector              `nolapic`, or a CPU without APIC
 //! ```
 //!
-//! Whoever wants a line asks [`request_isa`] by its ISA number and never learns which of the three it was. The 8259s
+//! Whoever wants a line asks [`request_line`] and never learns which of the three it was. The 8259s
 //! are set up in every case, at vectors 32 to 47: even masked they send spurious interrupts.
 //! Source: Intel SDM vol. 3 §10; MultiProcessor Specification 1.4 §3.6.2 (the three modes); ACPI 6.5 §5.2.12.
 
-use super::vectors::{self, Handler, NoVector, PIC_BASE, SPURIOUS};
+use super::vectors::{self, NoVector, PIC_BASE, SPURIOUS};
 use super::{acpi, memory};
 use crate::acpi::madt::{self, Madt};
 use crate::acpi::sdt::Signature;
@@ -22,6 +22,7 @@ use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::ioapic::{IoApic, IoApics};
 use crate::arch::x86_64::line::{Polarity, Trigger};
 use crate::arch::x86_64::pic::{Arrival, Irq, Pic};
+use crate::platform::{Cache, Handler, Line, NoLine};
 use crate::sync::IrqLock;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use log::{info, warn};
@@ -53,16 +54,9 @@ struct Router {
     io_apics: Option<IoApics<MappedRegisters, IO_APICS>>,
 }
 
-/// Why a line cannot be had.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoLine {
-    /// There is no such line, or no vector left.
-    Unavailable,
-}
-
 impl From<NoVector> for NoLine {
     fn from(_: NoVector) -> Self {
-        Self::Unavailable
+        Self
     }
 }
 
@@ -136,7 +130,7 @@ fn pic_line(line: usize) {
     let (handler, argument) = &PIC_LINES[line];
     let handler = handler.load(Ordering::Acquire);
     if handler != 0 {
-        // SAFETY: `request_isa` alone stores there, and what it stores is a Handler.
+        // SAFETY: `request_line` alone stores there, and what it stores is a Handler.
         let handler = unsafe { core::mem::transmute::<usize, Handler>(handler) };
         handler(argument.load(Ordering::Relaxed));
     } else {
@@ -172,7 +166,7 @@ fn init_lapic(features: Features, options: Options) -> bool {
     let lapic = match mode {
         Mode::Disabled => return false,
         Mode::X2Apic => Lapic::x2apic(msrs),
-        Mode::XApic => match memory::map_device(base.address(), 4096) {
+        Mode::XApic => match memory::map_device(base.address(), 4096, Cache::Uncached) {
             // SAFETY: just mapped, uncached, for good; the registers are this module's.
             Ok(virt) => Lapic::xapic(unsafe { MappedRegisters::new(virt as usize, LAPIC_WINDOW) }, msrs),
             Err(_) => return false,
@@ -236,7 +230,8 @@ fn wire_local_lines(madt: Option<&Madt<'_>>, ext_int: bool) {
 fn init_io_apics(madt: &Madt<'_>) -> Option<IoApics<MappedRegisters, IO_APICS>> {
     let mut all = IoApics::new();
     for found in madt.io_apics() {
-        let added = memory::map_device(found.address.into(), IO_APIC_WINDOW.into()).ok().map(|virt| {
+        let virt = memory::map_device(found.address.into(), IO_APIC_WINDOW.into(), Cache::Uncached);
+        let added = virt.ok().map(|virt| {
             // SAFETY: just mapped, uncached, for good; the window is this module's.
             let window = unsafe { MappedRegisters::new(virt as usize, IO_APIC_WINDOW) };
             IoApic::new(window, found.gsi_base).and_then(|one| all.add(one))
@@ -266,23 +261,31 @@ fn end_of_interrupt(vector: u8) {
     }
 }
 
-/// Wires ISA line `irq` to a handler and unmasks it.
-pub fn request_isa(irq: u8, name: &'static str, handler: Handler, argument: usize) -> Result<(), NoLine> {
-    let line = Irq::new(irq).ok_or(NoLine::Unavailable)?;
+/// Wires a line to a handler and unmasks it.
+pub fn request_line(line: Line, name: &'static str, handler: Handler, argument: usize) -> Result<(), NoLine> {
+    match line {
+        Line::Isa(irq) => request_isa(irq, name, handler, argument),
+        Line::Global(_) | Line::Pci { .. } => Err(NoLine),
+    }
+}
+
+/// The same with an ISA line.
+fn request_isa(irq: u8, name: &'static str, handler: Handler, argument: usize) -> Result<(), NoLine> {
+    let line = Irq::new(irq).ok_or(NoLine)?;
     let mut router = ROUTER.lock();
     let Some(io_apics) = &mut router.io_apics else {
         let (slot, place) = &PIC_LINES[usize::from(irq)];
         place.store(argument, Ordering::Relaxed);
         slot.store(handler as usize, Ordering::Release);
         vectors::rename(PIC_BASE + irq, name);
-        PIC.lock().as_mut().ok_or(NoLine::Unavailable)?.unmask(line);
+        PIC.lock().as_mut().ok_or(NoLine)?.unmask(line);
         return Ok(());
     };
     let tables = acpi::tables();
     let madt = tables.as_ref().and_then(|tables| tables.find(Signature::MADT));
-    let madt = madt.as_ref().and_then(|table| Madt::parse(table).ok()).ok_or(NoLine::Unavailable)?;
+    let madt = madt.as_ref().and_then(|table| Madt::parse(table).ok()).ok_or(NoLine)?;
     let route = madt.gsi_for_isa(irq);
-    let destination = local_apic().ok_or(NoLine::Unavailable)?.id();
+    let destination = local_apic().ok_or(NoLine)?.id();
     let vector = vectors::allocate(name, handler, argument)?;
     let trigger = match route.trigger {
         madt::Trigger::Edge => Trigger::Edge,
@@ -293,7 +296,7 @@ pub fn request_isa(irq: u8, name: &'static str, handler: Handler, argument: usiz
         madt::Polarity::Low => Polarity::Low,
     };
     let routed = io_apics.route(route.gsi, vector, destination, trigger, polarity);
-    routed.and_then(|()| io_apics.unmask(route.gsi)).map_err(|_| NoLine::Unavailable)
+    routed.and_then(|()| io_apics.unmask(route.gsi)).map_err(|_| NoLine)
 }
 
 /// Spurious interrupts of the 8259s, and errors of the local APIC, so far.

@@ -6,6 +6,7 @@ use crate::acpi::{Tables, rsdp};
 use crate::arch::x86_64::access::{Ports, RealPorts};
 use crate::sync::IrqLock;
 use core::sync::atomic::{AtomicU64, Ordering};
+use log::info;
 
 /// Physical address of the root pointer; 0 if there is none.
 static ROOT: AtomicU64 = AtomicU64::new(0);
@@ -13,20 +14,29 @@ static ROOT: AtomicU64 = AtomicU64::new(0);
 /// The FADT, which power management asks at times when tables should not be parsed any more.
 static FADT: IrqLock<Option<Fadt>> = IrqLock::new(None);
 
-/// Takes the root pointer that the loader found, or looks for one itself. Returns where it is, if anywhere.
-pub fn init(from_loader: u64) -> Option<u64> {
-    let root = if from_loader != 0 { from_loader } else { rsdp::search(&Firmware)?.0 };
+/// Takes the root pointer that the loader found, or looks for one itself, and says so.
+pub fn init(from_loader: u64) {
+    let found = || rsdp::search(&Firmware).map_or(0, |(root, ..)| root);
+    let root = if from_loader != 0 { from_loader } else { found() };
+    if root == 0 {
+        info!(target: "acpi", "none");
+        return;
+    }
     ROOT.store(root, Ordering::Relaxed);
-    *FADT.lock() = tables().and_then(|tables| tables.fadt());
-    Some(root)
+    let tables = tables();
+    *FADT.lock() = tables.as_ref().and_then(|tables| tables.fadt());
+    let count = tables.map_or(0, |tables| tables.iter().count());
+    info!(target: "acpi", "root pointer at {root:#x}, {count} tables");
+}
+
+/// Physical address of the root pointer.
+pub fn root() -> Option<u64> {
+    Some(ROOT.load(Ordering::Relaxed)).filter(|&root| root != 0)
 }
 
 /// The tables, checked anew; `None` if there are none.
 pub fn tables() -> Option<Tables<'static, Firmware>> {
-    match ROOT.load(Ordering::Relaxed) {
-        0 => None,
-        root => Tables::read(&Firmware, root).ok(),
-    }
+    Tables::read(&Firmware, root()?).ok()
 }
 
 /// The FADT, if there is one.

@@ -13,6 +13,7 @@ use crate::arch::x86_64::hpet::Hpet;
 use crate::arch::x86_64::pmtimer::{PmTimer, Width};
 use crate::arch::x86_64::rtc::Rtc;
 use crate::arch::x86_64::{tsc, tsc_rate};
+use crate::platform::Cache;
 use crate::time::calibrate::coarse;
 use crate::time::choice::{self, Found, Tsc};
 use crate::time::clock::{Clock, Timebase};
@@ -185,9 +186,9 @@ pub fn refresh() {
     let _ = CLOCK.refresh(&CHIPS);
 }
 
-/// The time of day, UTC; `None` if the machine has no clock for it.
-pub fn date() -> Option<DateTime> {
-    WALL.is_set().then(|| DateTime::from_unix_ns(WALL.unix_ns(now_ns())))
+/// Nanoseconds since 1970, UTC; `None` if the machine has no clock for the time of day.
+pub fn unix_ns() -> Option<i64> {
+    WALL.is_set().then(|| WALL.unix_ns(now_ns()))
 }
 
 /// Every counter there is, now: for comparing them.
@@ -225,7 +226,7 @@ fn find_hpet() -> choice::Hpet {
     if found.base.space != Space::Memory {
         return choice::Hpet::Absent;
     }
-    let Ok(virt) = memory::map_device(found.base.address, HPET_WINDOW.into()) else {
+    let Ok(virt) = memory::map_device(found.base.address, HPET_WINDOW.into(), Cache::Uncached) else {
         return choice::Hpet::Absent;
     };
     // SAFETY: just mapped, uncached, for good; the HPET is this module's.

@@ -15,6 +15,7 @@
 use crate::arch::x86_64::frame::TrapFrame;
 use crate::arch::x86_64::interrupts;
 use crate::arch::x86_64::percpu::{self, VECTORS};
+use crate::platform::Handler;
 use crate::sync::IrqLock;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -25,9 +26,6 @@ pub const PIC_BASE: u8 = 32;
 pub const FIRST: u8 = PIC_BASE + 16;
 /// The local APIC's spurious vector: its low four bits must be ones on old chips (SDM vol. 3 §10.9).
 pub const SPURIOUS: u8 = 255;
-
-/// What runs when an interrupt comes. Its argument is what [`allocate`] was given.
-pub type Handler = fn(usize);
 
 /// Who owns a vector. Handlers are read by `dispatch` without a lock.
 struct Slot {

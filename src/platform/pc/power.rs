@@ -8,32 +8,7 @@ use super::acpi;
 use super::registers::{read16, write8, write16};
 use crate::acpi::aml::sleep_type;
 use crate::arch::x86_64::{interrupts, reset};
-
-/// Why the machine cannot be turned off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NoPowerOff {
-    /// No FADT: no ACPI, or a broken one.
-    NoAcpi,
-    /// No constant `\_S5_` in the DSDT or an SSDT.
-    NoS5,
-    /// A register that cannot be reached.
-    NoRegister,
-    /// Everything was done, and the machine is still on.
-    Ignored,
-}
-
-impl core::fmt::Display for NoPowerOff {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::NoAcpi => "this machine has no method: there are no ACPI tables",
-            Self::NoS5 => "this machine has no method: its ACPI tables do not say what S5 is",
-            Self::NoRegister => {
-                "this machine has no method: its power-management registers cannot be reached"
-            }
-            Self::Ignored => "the machine did not turn off",
-        })
-    }
-}
+use crate::platform::NoPowerOff;
 
 /// Turns the machine off. Returns only if that is not possible.
 pub fn off() -> NoPowerOff {

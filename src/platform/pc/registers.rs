@@ -1,19 +1,19 @@
 //! Registers that ACPI's tables name: in memory, at ports, or in PCI configuration space.
 //! Source: ACPI 6.5 §5.2.3.2 (generic address structure).
 
-use super::memory;
-use crate::acpi::gas::{Gas, Space};
+use super::{memory, pci};
+use crate::acpi::gas::{Gas, PciRegister, Space};
 use crate::arch::x86_64::access::{Ports, RealPorts};
-use crate::arch::x86_64::port;
+use crate::platform::{Cache, PciAddress};
 
 fn ports() -> RealPorts {
-    // SAFETY: used below for registers that ACPI's tables name, and for PCI's configuration ports.
+    // SAFETY: used below for registers that ACPI's tables name.
     unsafe { RealPorts::new() }
 }
 
 /// Where a register of `len` bytes in memory is mapped.
 fn mapped(register: &Gas, len: u64) -> Option<u64> {
-    memory::map_device(register.address, len).ok()
+    memory::map_device(register.address, len, Cache::Uncached).ok()
 }
 
 /// Reads a register of 16 bits. `None`, here and below: it is in a space that cannot be reached.
@@ -44,13 +44,8 @@ pub fn write8(register: &Gas, value: u8) -> Option<()> {
         // SAFETY: as in `read16`.
         Space::Memory => unsafe { (mapped(register, 1)? as *mut u8).write_volatile(value) },
         Space::PciConfig => {
-            let place = register.pci()?;
-            let offset = place.offset;
-            // Mechanism 1 reaches the first 256 bytes (PCI 3.0 §3.2.2.3.2); the data port's low bits choose the byte.
-            let low = u32::from(u8::try_from(offset).ok()?);
-            let address = 1 << 31 | u32::from(place.device) << 11 | u32::from(place.function) << 8 | low & !3;
-            ports().write32(port::PCI_ADDRESS, address);
-            ports().write8(port::PCI_DATA + (offset & 3), value);
+            let PciRegister { device, function, offset } = register.pci()?;
+            pci::write(PciAddress { segment: 0, bus: 0, device, function }, offset, 1, value.into());
         }
         _ => return None,
     }
