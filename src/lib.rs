@@ -19,6 +19,7 @@ pub mod boot;
 pub mod drivers;
 pub mod kernel;
 pub mod log;
+pub mod mm;
 pub mod monitor;
 pub mod platform;
 #[cfg(target_os = "none")]
