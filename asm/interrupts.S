@@ -1,14 +1,17 @@
 /* interrupts.S: where every exception and interrupt enters the kernel.
  *
- * 256 stubs of one size push what the CPU left out, then take one of two paths that save all registers, call
- * Rust, restore and return. They differ in how they find this CPU's data (GS, src/arch/x86_64/percpu/mod.rs):
+ * 256 stubs of one size push what the CPU left out, then take one of three paths that save all registers, call
+ * Rust, restore and return. They differ in how they find this CPU's data (GS, src/arch/x86_64/percpu/mod.rs) and in
+ * what they call:
  *
- *   trap_common    believes the saved CS: from ring 3, GS is the user's, and SWAPGS brings ours
+ *   trap_common    exceptions. Believes the saved CS: from ring 3, GS is the user's, and SWAPGS brings ours
+ *   trap_interrupt vectors 32 to 255: the same, but for what is called
  *   trap_paranoid  #DB, NMI, #DF and #MC come at any instruction, also between SYSCALL and its SWAPGS, where CS is
  *                  already ours and GS still the user's. It believes nothing: it saves the base, whatever it is,
  *                  and loads ours, whose address waits at the top of the interrupt stack
  *
  * Mode   long, CPL 0, IF=0 (all are interrupt gates)
+ * Calls  trap_handler (src/kernel/traps.rs), or interrupt_handler (src/platform/pc/vectors.rs)
  * Stack  the interrupted one, aligned down to 16 by the CPU; an IST stack for #DB, NMI, #DF and #MC
  * GS     ours if ring 0 was interrupted, else the user's: see the two paths
  * Source Intel SDM vol. 3 §6.12 and §6.14; AMD APM vol. 2 §8.9
@@ -73,8 +76,10 @@
         .byte   0xE9                    /* JMP rel32 */
         .if     \vector == 1 || \vector == 2 || \vector == 8 || \vector == 18
         .long   trap_paranoid - . - 4
-        .else
+        .elseif \vector < EXCEPTIONS
         .long   trap_common - . - 4
+        .else
+        .long   trap_interrupt - . - 4
         .endif
         .cfi_endproc
         /* Pads up to the next stub; the assembler stops if this one has outgrown its room. */
@@ -161,14 +166,13 @@ trap_stubs:
 #endif
 .endm
 
-        .globl  trap_common
-        .type   trap_common, @function
-        .balign 16
-trap_common:
+/* Saves, brings our GS, calls `handler`: extern "sysv64" fn(&mut TrapFrame). */
+.macro ENTER_AND_CALL handler
         TRAP_CFI 16                     /* error code and vector */
         SAVE_REGISTERS
-        /* By the privilege level, not by comparing with one selector. The fence keeps the CPU from running ahead
-         * with the wrong base where it guesses the branch wrong (Intel's advice on speculative SWAPGS, CVE-2019-1125). */
+        /* By the privilege level, not by comparing with one selector. The fences keep the CPU from running ahead with
+         * the wrong base, on either side of a branch that it guesses wrong (Intel's advice on speculative SWAPGS,
+         * CVE-2019-1125). */
         test    byte ptr [rsp + FRAME_CS], 3
         jz      1f
         swapgs
@@ -176,7 +180,14 @@ trap_common:
         CLEAN_FLAGS
         mov     rdi, rsp
         lea     rbp, [rsp + 1]          /* odd: here lies a trap frame */
-        call    trap_handler            /* extern "sysv64" fn(&mut TrapFrame) */
+        call    \handler
+.endm
+
+        .globl  trap_common
+        .type   trap_common, @function
+        .balign 16
+trap_common:
+        ENTER_AND_CALL trap_handler
 
         .globl  trap_return
         .type   trap_return, @function
@@ -189,6 +200,18 @@ trap_return:
         .cfi_endproc
         .size   trap_common, . - trap_common
         .size   trap_return, . - trap_return
+
+        .globl  trap_interrupt
+        .type   trap_interrupt, @function
+        .balign 16
+trap_interrupt:
+        ENTER_AND_CALL interrupt_handler
+        test    byte ptr [rsp + FRAME_CS], 3
+        jz      1f
+        swapgs
+1:      RESTORE_REGISTERS_AND_RETURN
+        .cfi_endproc
+        .size   trap_interrupt, . - trap_interrupt
 
 /* The address of this CPU's data is where RSP was before the CPU pushed: the frame begins just below it, since an
  * interrupt stack is always entered at its top. The old base waits in r14, which Rust preserves. */

@@ -8,7 +8,7 @@ use super::aml::prt::{Definition, Source};
 use super::aml::{Routing, SleepType, routings, sleep_type};
 use super::fadt::Fadt;
 use super::hpet::Hpet;
-use super::madt::{Cpu, Entry, Madt, Polarity, Route, Trigger};
+use super::madt::{Cpu, Entry, Madt, Route};
 use super::mcfg::Mcfg;
 use super::memory::PhysicalMemory;
 use super::rsdp::{self, Rsdp};
@@ -16,6 +16,7 @@ use super::sdt::{Signature, TableError};
 use super::slit::Slit;
 use super::srat::{Affinity, Srat};
 use super::tables::Tables;
+use crate::arch::x86_64::line::{Polarity, Trigger};
 
 /// One machine's tables: runs of bytes and their physical addresses, the root pointer first.
 pub struct Dump {

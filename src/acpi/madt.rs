@@ -7,26 +7,13 @@
 
 use super::bytes::{Structure, Structures, u8_at, u16_at, u32_at, u64_at};
 use super::sdt::{Signature, Table, TableError};
+use crate::arch::x86_64::line::{Polarity, Trigger};
 
 /// Offset of the first entry.
 const ENTRIES: usize = 44;
 /// In the fields for a processor's id: all processors.
 const ALL_8: u8 = 0xFF;
 const ALL_32: u32 = 0xFFFF_FFFF;
-
-/// Which voltage means "interrupt".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Polarity {
-    High,
-    Low,
-}
-
-/// Whether the change or the state of a line means "interrupt".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Trigger {
-    Edge,
-    Level,
-}
 
 /// The MPS INTI flags of an entry, table 5.26.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

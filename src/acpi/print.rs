@@ -8,11 +8,12 @@ use core::fmt::{self, Display, Write};
 use super::aml::{Routing, routings, sleep_type};
 use super::fadt::{Block, Fadt};
 use super::hpet::Hpet;
-use super::madt::{Entry, IntiFlags, LocalNmi, Madt, Polarity, Trigger};
+use super::madt::{Entry, IntiFlags, LocalNmi, Madt};
 use super::mcfg::Mcfg;
 use super::sdt::{Signature, Table, TableError, Text};
 use super::slit::Slit;
 use super::srat::{Affinity, Srat};
+use crate::arch::x86_64::line::{Polarity, Trigger};
 
 /// Lines about one table, the header's not counted. A machine with 288 processors needs some 300.
 pub const LINES_MAX: usize = 1024;

@@ -5,6 +5,8 @@ pub mod symbols;
 #[cfg(target_os = "none")]
 pub mod backtrace;
 #[cfg(target_os = "none")]
+pub mod bench;
+#[cfg(target_os = "none")]
 pub mod boot_info;
 #[cfg(target_os = "none")]
 pub mod idle;

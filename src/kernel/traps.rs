@@ -8,7 +8,6 @@ use super::panic;
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
 use crate::arch::x86_64::{cr, debug, idle, mca, percpu, probe, recover, stacks};
-use crate::platform::pc::vectors;
 use crate::tty::console;
 use ::log::Level;
 use core::fmt::{self, Write};
@@ -42,8 +41,6 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
         let _ = report.print(&mut out);
         let _ = super::backtrace::print(&mut out, core::ptr::from_ref(frame) as u64 | 1);
         recover::resume(frame);
-    } else if frame.vector >= EXCEPTIONS {
-        vectors::dispatch(frame);
     } else if frame.vector == NMI {
         nmi(frame);
     } else if frame.vector == DEBUG && debug::watched().is_some() {

@@ -80,6 +80,13 @@ def privileged_in_arch_only(tree, home="src/arch/"):
             for code in [rust_code(text)] for match in _PRIVILEGED.finditer(code)]
 
 
+def one_machine_behind_the_trait(tree, machine="platform::pc", allowed=("src/platform/", "src/kernel/", "src/monitor/", "src/start.rs")):
+    """What is to run on any machine asks `Machine`; only start-up, traps and the monitor's displays name the PC itself."""
+    return [f"{path}:{line_of(code, match.start())}: {machine} outside {', '.join(allowed)}"
+            for path, text in tree.under("src/", ".rs") if not path.startswith(allowed)
+            for code in [rust_code(text)] for match in re.finditer(rf"\b{machine}\b", code)]
+
+
 # ---- assembly ----
 
 

@@ -3,6 +3,7 @@
 Called by check.py after a build; test_check.py feeds it small files.
 """
 
+import re
 import struct
 
 from lib.elfedit import PF_W, PF_X, SHF_ALLOC, SHF_EXECINSTR, SHF_WRITE, Elf
@@ -80,4 +81,16 @@ def asm_in_debugger(data, names, end_labels=()):
                 problems.append(f"{name} has no call-frame information at +{at - value:#x}")
                 break
             at = max(covering, default=last)
+    return problems
+
+
+def not_static(disassembly, function, instruction):
+    """Complaints about a function, named by a pattern, of objdump's output: the Platform trait costs nothing if what it
+    calls through it stands in its body (seen by an instruction that only that has) and it calls nothing by pointer."""
+    bodies = re.findall(rf"^[0-9a-f]+ <[^>]*{function}[^>]*>:\n((?:.+\n)*)", disassembly, re.MULTILINE)
+    if len(bodies) != 1:
+        return [f"{len(bodies)} functions are called {function}"]
+    problems = [f"{function} calls by pointer: {call.strip()}" for call in re.findall(r"\bcall\s+\*.*", bodies[0])]
+    if not re.search(rf"\b{instruction}\b", bodies[0]):
+        problems.append(f"{function} has no {instruction} of its own")
     return problems

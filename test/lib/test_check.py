@@ -32,6 +32,11 @@ class Rust(unittest.TestCase):
             self.assertFalse(checkers.privileged_in_arch_only(Tree({"src/arch/x86_64/a.rs": text})), text)
         self.assertFalse(checkers.privileged_in_arch_only(Tree({"src/mm/a.rs": "// asm! and IA32_EFER\nlet format = 1;"})))
 
+    def test_one_machine_behind_the_trait(self):
+        use = "use crate::platform::pc::clock;"
+        self.assertTrue(checkers.one_machine_behind_the_trait(Tree({"src/tty/a.rs": use})))
+        self.assertFalse(checkers.one_machine_behind_the_trait(Tree({"src/tty/a.rs": "// platform::pc\n", "src/monitor/a.rs": use})))
+
 
 class Layers(unittest.TestCase):
     TABLE = [["boot"], ["arch"], ["log"], ["drivers"], ["boot::loader"]]
@@ -184,6 +189,15 @@ class Image(unittest.TestCase):
         self.assertEqual(complaints([], ("f", 0x1000, 16, function)), ["f has no call-frame information at +0x0"])
         self.assertEqual(complaints([(0x1000, 0x100A)], ("f", 0x1000, 64, function)), ["f has no call-frame information at +0xa"])
         self.assertEqual(complaints([], ("f", 0x1000, 0, image.STT_NOTYPE)), ["f has no type", "f has no size"])
+
+    def test_static_dispatch(self):
+        def complaints(*instructions):
+            return image.not_static("00 <_3xy6timers5every>:\n" + "".join(f" 10:\t{text}\n" for text in instructions) + "\n", "6timers5every", "rdtsc")
+
+        self.assertEqual(complaints("rdtsc", "call   80 <insert>"), [])
+        self.assertEqual(complaints("call   80 <now>"), ["6timers5every has no rdtsc of its own"])
+        self.assertEqual(complaints("rdtsc", "call   *0x18(%rax)"), ["6timers5every calls by pointer: call   *0x18(%rax)"])
+        self.assertEqual(image.not_static("", "f", "rdtsc"), ["0 functions are called f"])
 
 
 if __name__ == "__main__":

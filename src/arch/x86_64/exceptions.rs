@@ -1,11 +1,9 @@
 //! The 32 exceptions: their names, and what their error codes say.
 //! Source: Intel SDM vol. 3 §6.15 and figure 6-7 (selector error codes), §4.7 (page-fault error codes).
 
+pub use super::frame::EXCEPTIONS;
 use bitflags::bitflags;
 use core::fmt;
-
-/// Vectors below this are exceptions; the rest are free for devices and for software.
-pub const EXCEPTIONS: u64 = 32;
 
 /// Mnemonic and name of an exception.
 pub const fn name(vector: u64) -> (&'static str, &'static str) {

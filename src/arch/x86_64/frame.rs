@@ -53,8 +53,12 @@ macro_rules! offset {
     };
 }
 
+/// Vectors below this are the CPU's exceptions.
+pub const EXCEPTIONS: u64 = 32;
+
 /// What assembly knows of it; see build.rs.
 pub const ASM: &[(&str, u64)] = &[
+    ("EXCEPTIONS", EXCEPTIONS),
     offset!("FRAME_R15", r15),
     offset!("FRAME_R14", r14),
     offset!("FRAME_R13", r13),

@@ -35,6 +35,14 @@ mod live {
         unsafe { asm!("sti", options(nostack)) };
     }
 
+    /// Takes the interrupt of a vector at once, whether they are on or not.
+    #[inline(always)]
+    pub fn raise<const VECTOR: u8>() {
+        const { assert!(VECTOR >= 32, "that is an exception") };
+        // SAFETY: the vector is no exception's, so its handler returns to here; it may do anything that handlers do.
+        unsafe { asm!("int {}", const VECTOR) };
+    }
+
     /// Whether they are on.
     #[inline]
     pub fn are_on() -> bool {

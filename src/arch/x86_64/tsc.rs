@@ -11,11 +11,13 @@ pub fn read() -> u64 {
 /// Ticks since reset, read after all earlier instructions are done.
 #[inline(always)]
 pub fn read_ordered() -> u64 {
-    // SAFETY: LFENCE and RDTSC exist on every x86_64 CPU.
+    let (low, high): (u64, u64);
+    // SAFETY: LFENCE and RDTSC exist on every x86_64 CPU. Not the intrinsics: the kernel's target has no SSE2, where
+    // LFENCE counts as being of, so that it would be a call.
     unsafe {
-        core::arch::x86_64::_mm_lfence();
-        core::arch::x86_64::_rdtsc()
-    }
+        core::arch::asm!("lfence", "rdtsc", out("rax") low, out("rdx") high, options(nomem, nostack, preserves_flags))
+    };
+    high << 32 | low
 }
 
 /// Waits for so many ticks.

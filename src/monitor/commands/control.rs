@@ -1,6 +1,7 @@
 //! Commands that end something, or test everything.
 
 use super::{Call, Result};
+use crate::kernel::bench::{self, Unit};
 use crate::kernel::selftest::{self, TESTS};
 use crate::monitor::parse::Problem;
 use crate::platform::{Machine, Platform};
@@ -41,4 +42,30 @@ pub fn selftest<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
 
 pub fn complete_selftest(sink: &mut dyn FnMut(&str)) {
     TESTS.iter().for_each(|test| sink(test.name));
+}
+
+pub fn bench<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    let wanted = call.words.next();
+    call.words.end()?;
+    if let Some(name) = wanted.filter(|name| bench::TABLE.iter().all(|one| one.name != *name)) {
+        return Err(Problem::Unknown(name));
+    }
+    for one in bench::TABLE.iter().filter(|one| wanted.is_none_or(|name| name == one.name)) {
+        let unit = match one.unit {
+            Unit::Ticks => "ticks",
+            Unit::Nanoseconds => "ns",
+        };
+        let _ = match (one.run)() {
+            Some(hundredths) => {
+                let (whole, part) = (hundredths / 100, hundredths % 100);
+                writeln!(call.out, "  {}: {whole}.{part:02} {unit}  ({})", one.name, one.about)
+            }
+            None => writeln!(call.out, "  {}: not possible here  ({})", one.name, one.about),
+        };
+    }
+    Ok(())
+}
+
+pub fn complete_bench(sink: &mut dyn FnMut(&str)) {
+    bench::TABLE.iter().for_each(|one| sink(one.name));
 }

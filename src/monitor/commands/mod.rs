@@ -57,6 +57,7 @@ const fn command(
 #[rustfmt::skip]
 pub const TABLE: &[Command] = &[
     Command { complete: acpi::complete, ..command("acpi", "[SIGNATURE]", "ACPI's tables", "Without a SIGNATURE, one line for each table; with one, or with `all`, decoded.", acpi::run) },
+    Command { complete: control::complete_bench, ..command("bench", "[NAME]", "measure the hot paths", "In ticks of the time-stamp counter, or nanoseconds: all of them, or one. `make bench` counts instructions with it.", control::bench) },
     command("bootinfo", "", "what the loader passed", "Every field of BootInfo (src/boot/info.rs). Addresses are physical.", machine::bootinfo),
     command("bt", "", "backtrace of the monitor itself", "By frame pointers, through traps; names from the kernel's own symbol table.", symbol::bt),
     command("clear", "", "clear the screen", "On the serial terminal and on the framebuffer. So does ^L, which keeps the line.", text::clear),

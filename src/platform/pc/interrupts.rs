@@ -12,7 +12,7 @@
 
 use super::vectors::{self, NoVector, PIC_BASE, SPURIOUS};
 use super::{acpi, memory};
-use crate::acpi::madt::{self, Madt};
+use crate::acpi::madt::Madt;
 use crate::acpi::sdt::Signature;
 use crate::arch::x86_64::access::{MappedRegisters, RealMsrs, RealPorts};
 use crate::arch::x86_64::apic::modes::{self, ApicBase, Mode, Offer};
@@ -20,12 +20,12 @@ use crate::arch::x86_64::apic::registers::{Lvt, LvtEntry};
 use crate::arch::x86_64::apic::{Lapic, LvtError};
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::ioapic::{IoApic, IoApics};
-use crate::arch::x86_64::line::{Polarity, Trigger};
 use crate::arch::x86_64::pic::{Arrival, Irq, Pic};
 use crate::platform::{Cache, Handler, Line, NoLine};
 use crate::sync::IrqLock;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use log::{info, warn};
+use spin::Once;
 
 /// Most I/O APICs that are used.
 const IO_APICS: usize = 16;
@@ -38,7 +38,8 @@ const LAPIC_WINDOW: u32 = 0x400;
 pub type LocalApic = Lapic<MappedRegisters, RealMsrs>;
 
 static PIC: IrqLock<Option<Pic<RealPorts>>> = IrqLock::new(None);
-static LAPIC: IrqLock<Option<LocalApic>> = IrqLock::new(None);
+/// The local APIC: at one address, or by the same MSRs, on every CPU. Written once.
+static LAPIC: Once<LocalApic> = Once::new();
 static ROUTER: IrqLock<Router> = IrqLock::new(Router { io_apics: None });
 
 /// What the 8259's sixteen lines call: handlers and their arguments, as in `vectors`.
@@ -76,7 +77,6 @@ fn msrs() -> RealMsrs {
 
 /// Sets up the controllers. Every line is masked afterwards. Once, with interrupts off.
 pub fn init(options: Options) {
-    vectors::set_end_of_interrupt(end_of_interrupt);
     init_pic();
     let features = Features::detect();
     let wanted = if options.nolapic { Mode::Disabled } else { Mode::XApic };
@@ -180,7 +180,7 @@ fn init_lapic(features: Features, options: Options) -> bool {
         return false;
     }
     info!(target: "irq", "local APIC {} at {:#x}, {}: {why}", lapic.id(), base.address(), mode.name());
-    *LAPIC.lock() = Some(lapic);
+    LAPIC.call_once(|| lapic);
     true
 }
 
@@ -247,16 +247,15 @@ fn init_io_apics(madt: &Madt<'_>) -> Option<IoApics<MappedRegisters, IO_APICS>> 
 }
 
 /// This CPU's local APIC, if it is in use.
+#[inline]
 pub fn local_apic() -> Option<LocalApic> {
-    *LAPIC.lock()
+    LAPIC.get().copied()
 }
 
-/// Ends an interrupt at the local APIC. Those of the 8259s are ended by their own handler.
-fn end_of_interrupt(vector: u8) {
-    if (PIC_BASE..PIC_BASE + 16).contains(&vector) {
-        return;
-    }
-    if let Some(lapic) = local_apic() {
+/// Ends an interrupt at the local APIC.
+#[inline]
+pub fn end_of_interrupt() {
+    if let Some(lapic) = LAPIC.get() {
         lapic.eoi();
     }
 }
@@ -287,15 +286,7 @@ fn request_isa(irq: u8, name: &'static str, handler: Handler, argument: usize) -
     let route = madt.gsi_for_isa(irq);
     let destination = local_apic().ok_or(NoLine)?.id();
     let vector = vectors::allocate(name, handler, argument)?;
-    let trigger = match route.trigger {
-        madt::Trigger::Edge => Trigger::Edge,
-        madt::Trigger::Level => Trigger::Level,
-    };
-    let polarity = match route.polarity {
-        madt::Polarity::High => Polarity::High,
-        madt::Polarity::Low => Polarity::Low,
-    };
-    let routed = io_apics.route(route.gsi, vector, destination, trigger, polarity);
+    let routed = io_apics.route(route.gsi, vector, destination, route.trigger, route.polarity);
     routed.and_then(|()| io_apics.unmask(route.gsi)).map_err(|_| NoLine)
 }
 

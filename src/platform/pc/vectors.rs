@@ -1,7 +1,7 @@
 //! Device interrupts: who gets which vector, and what happens between the gate and the handler.
 //!
 //! ```text
-//! device ─► I/O APIC or 8259 ─► CPU ─► stub n (asm/interrupts.S) ─► dispatch(n)
+//! device ─► I/O APIC or 8259 ─► CPU ─► stub n (asm/interrupts.S) ─► interrupt_handler
 //!                                                                     count, handler, end of interrupt
 //!                                                          way out:   deferred work, interrupts on
 //! ```
@@ -12,12 +12,13 @@
 //! Vectors are given out by [`allocate`], to an owner with a name. One that nobody asked for is counted and
 //! otherwise ignored; the spurious vectors of the interrupt controllers get no end-of-interrupt.
 
+use super::interrupts;
 use crate::arch::x86_64::frame::TrapFrame;
-use crate::arch::x86_64::interrupts;
+use crate::arch::x86_64::interrupts::{self as cpu_interrupts, RFLAGS_IF};
 use crate::arch::x86_64::percpu::{self, VECTORS};
 use crate::platform::Handler;
 use crate::sync::IrqLock;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// The first vector that is no exception: sixteen from here are the 8259 pair's, which needs them even when it is
 /// masked.
@@ -27,21 +28,30 @@ pub const FIRST: u8 = PIC_BASE + 16;
 /// The local APIC's spurious vector: its low four bits must be ones on old chips (SDM vol. 3 §10.9).
 pub const SPURIOUS: u8 = 255;
 
-/// Who owns a vector. Handlers are read by `dispatch` without a lock.
+/// What a vector calls. Read by [`interrupt_handler`] without a lock, and never taken back.
 struct Slot {
-    /// A [`Handler`], as an address; 0 for none.
-    handler: AtomicUsize,
+    /// A [`Handler`], as an address.
+    handler: AtomicPtr<()>,
     argument: AtomicUsize,
+    /// What ends it.
+    end: AtomicU8,
 }
 
-static SLOTS: [Slot; VECTORS] =
-    [const { Slot { handler: AtomicUsize::new(0), argument: AtomicUsize::new(0) } }; VECTORS];
+/// What ends an interrupt: nothing, as for those of the 8259s, which their own handler ends, and for spurious ones.
+const END_NONE: u8 = 0;
+/// The local APIC's end-of-interrupt register.
+const END_LOCAL: u8 = 1;
+
+static SLOTS: [Slot; VECTORS] = [const {
+    Slot {
+        handler: AtomicPtr::new(unexpected_interrupt as Handler as *mut ()),
+        argument: AtomicUsize::new(0),
+        end: AtomicU8::new(END_NONE),
+    }
+}; VECTORS];
 
 /// Names of the owners, by vector: for display.
 static NAMES: IrqLock<[Option<&'static str>; VECTORS]> = IrqLock::new([None; VECTORS]);
-
-/// What ends an interrupt at its controller: a `fn(u8)`, as an address; 0 for none.
-static END_OF_INTERRUPT: AtomicUsize = AtomicUsize::new(0);
 
 /// Interrupts that came without having been asked for.
 static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
@@ -55,17 +65,32 @@ pub fn allocate(name: &'static str, handler: Handler, argument: usize) -> Result
     let mut names = NAMES.lock();
     let free = (FIRST..SPURIOUS).find(|&vector| names[usize::from(vector)].is_none());
     let vector = free.ok_or(NoVector)?;
-    install(&mut names, vector, name, handler, argument);
+    install(&mut names, vector, name, handler, argument, END_LOCAL);
     Ok(vector)
 }
 
-/// The same for a vector that the hardware dictates.
+/// The same for one vector, of those that [`allocate`] gives out: its number stands in an INT instruction.
+pub fn allocate_at(
+    vector: u8,
+    name: &'static str,
+    handler: Handler,
+    argument: usize,
+) -> Result<(), NoVector> {
+    let mut names = NAMES.lock();
+    if vector < FIRST || names[usize::from(vector)].is_some() {
+        return Err(NoVector);
+    }
+    install(&mut names, vector, name, handler, argument, END_LOCAL);
+    Ok(())
+}
+
+/// The same for a vector that the hardware dictates, and whose interrupts are not ended at the local APIC.
 pub fn claim(vector: u8, name: &'static str, handler: Handler, argument: usize) -> Result<(), NoVector> {
     let mut names = NAMES.lock();
     if names[usize::from(vector)].is_some() {
         return Err(NoVector);
     }
-    install(&mut names, vector, name, handler, argument);
+    install(&mut names, vector, name, handler, argument, END_NONE);
     Ok(())
 }
 
@@ -75,22 +100,19 @@ fn install(
     name: &'static str,
     handler: Handler,
     argument: usize,
+    end: u8,
 ) {
     let slot = &SLOTS[usize::from(vector)];
     slot.argument.store(argument, Ordering::Relaxed);
-    // Last: from here on `dispatch` calls it.
-    slot.handler.store(handler as usize, Ordering::Release);
+    slot.end.store(end, Ordering::Relaxed);
+    // Last: from here on it is called.
+    slot.handler.store(handler as *mut (), Ordering::Release);
     names[usize::from(vector)] = Some(name);
 }
 
 /// Gives a vector's owner another name.
 pub fn rename(vector: u8, name: &'static str) {
     NAMES.lock()[usize::from(vector)] = Some(name);
-}
-
-/// Sets what tells the interrupt controller that a vector has been dealt with.
-pub fn set_end_of_interrupt(end: fn(u8)) {
-    END_OF_INTERRUPT.store(end as usize, Ordering::Release);
 }
 
 /// Vectors with an owner or a count, for display: `visit(vector, owner, count)`.
@@ -115,29 +137,31 @@ pub fn count_unexpected() {
     UNEXPECTED.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Called by the trap handler for every vector that is no exception, with interrupts off.
-pub fn dispatch(frame: &TrapFrame) {
-    let vector = frame.vector as u8;
+/// What a vector without an owner calls. Its controller may wait for the end of it all the same: better one too many
+/// than a priority that is blocked for ever.
+fn unexpected_interrupt(_: usize) {
+    count_unexpected();
+    interrupts::end_of_interrupt();
+}
+
+/// Called by asm/interrupts.S for every vector that is no exception, with interrupts off. Every instruction of it is
+/// paid by every interrupt: it takes no lock, and what only display needs is elsewhere.
+#[unsafe(no_mangle)]
+extern "sysv64" fn interrupt_handler(frame: &mut TrapFrame) {
+    let vector = usize::from(frame.vector as u8);
     let cpu = percpu::current();
-    cpu.count(vector);
-    cpu.interrupt_depth.fetch_add(1, Ordering::Relaxed);
-    let slot = &SLOTS[usize::from(vector)];
+    cpu.count(vector as u8);
+    let depth = cpu.enter_interrupt();
+    let slot = &SLOTS[vector];
     let handler = slot.handler.load(Ordering::Acquire);
-    if handler == 0 {
-        count_unexpected();
-    } else {
-        // SAFETY: `install` alone stores there, and what it stores is a Handler.
-        let handler = unsafe { core::mem::transmute::<usize, Handler>(handler) };
-        handler(slot.argument.load(Ordering::Relaxed));
+    // SAFETY: what `install` stores there, and what stands there from the beginning, is a Handler.
+    let handler = unsafe { core::mem::transmute::<*mut (), Handler>(handler) };
+    handler(slot.argument.load(Ordering::Relaxed));
+    if slot.end.load(Ordering::Relaxed) == END_LOCAL {
+        interrupts::end_of_interrupt();
     }
-    let end = END_OF_INTERRUPT.load(Ordering::Acquire);
-    if end != 0 && vector != SPURIOUS {
-        // SAFETY: `set_end_of_interrupt` alone stores there, and what it stores is a fn(u8).
-        let end = unsafe { core::mem::transmute::<usize, fn(u8)>(end) };
-        end(vector);
-    }
-    let depth = cpu.interrupt_depth.fetch_sub(1, Ordering::Relaxed);
-    if depth == 1 && frame.rflags & interrupts::RFLAGS_IF != 0 {
+    cpu.leave_interrupt();
+    if depth == 0 && WAITING.load(Ordering::Relaxed) && frame.rflags & RFLAGS_IF != 0 {
         run_deferred();
     }
 }
@@ -158,6 +182,9 @@ struct Queue {
     len: usize,
 }
 
+/// Whether the queue has something: looked at by every interrupt.
+static WAITING: AtomicBool = AtomicBool::new(false);
+
 static QUEUE: IrqLock<Queue> = IrqLock::new(Queue { work: [None; DEFERRED], first: 0, len: 0 });
 
 /// Leaves work for the end of the outermost interrupt. A piece that already waits is not queued again, so
@@ -174,12 +201,13 @@ pub fn defer(run: Handler, argument: usize) -> bool {
     let at = (queue.first + queue.len) % DEFERRED;
     queue.work[at] = Some(Work { run, argument });
     queue.len += 1;
+    WAITING.store(true, Ordering::Relaxed);
     true
 }
 
 /// Does what waits, with interrupts on. Called with them off, and returns so. Interrupts that come meanwhile
 /// leave their work to this loop.
-pub fn run_deferred() {
+fn run_deferred() {
     let cpu = percpu::current();
     if cpu.in_deferred.swap(true, Ordering::Relaxed) {
         return;
@@ -188,6 +216,7 @@ pub fn run_deferred() {
         let work = {
             let mut queue = QUEUE.lock();
             if queue.len == 0 {
+                WAITING.store(false, Ordering::Relaxed);
                 break;
             }
             let at = queue.first;
@@ -196,9 +225,9 @@ pub fn run_deferred() {
             queue.work[at].take()
         };
         if let Some(Work { run, argument }) = work {
-            interrupts::enable();
+            cpu_interrupts::enable();
             run(argument);
-            interrupts::disable();
+            cpu_interrupts::disable();
         }
     }
     cpu.in_deferred.store(false, Ordering::Relaxed);

@@ -42,6 +42,21 @@ impl PerCpu {
         }
     }
 
+    /// An interrupt handler begins; returns how many it interrupts. As for [`Self::count`], no locked instruction is
+    /// needed: a handler that interrupts this one puts the number back.
+    #[inline]
+    pub fn enter_interrupt(&self) -> u32 {
+        let depth = self.interrupt_depth.load(Ordering::Relaxed);
+        self.interrupt_depth.store(depth + 1, Ordering::Relaxed);
+        depth
+    }
+
+    /// It ends.
+    #[inline]
+    pub fn leave_interrupt(&self) {
+        self.interrupt_depth.store(self.interrupt_depth.load(Ordering::Relaxed) - 1, Ordering::Relaxed);
+    }
+
     /// Counts an interrupt. Only this CPU writes here, so a load and a store will do.
     #[inline]
     pub fn count(&self, vector: u8) {

@@ -1,0 +1,118 @@
+//! What the hot paths cost, in ticks of the time-stamp counter.
+//!
+//! Under QEMU's -icount that counter counts guest instructions, and `make bench` (test/bench.py) makes a table of what
+//! `bench` prints. On hardware the ticks are cycles, more or less, and include whatever came in between.
+
+use crate::arch::x86_64::{idle, interrupts, tsc};
+use crate::platform::pc::vectors;
+use crate::platform::{Machine, Platform, timers};
+use core::hint::black_box;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// What a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Ticks of the time-stamp counter for one operation.
+    Ticks,
+    /// Nanoseconds of the clock.
+    Nanoseconds,
+}
+
+/// A measurement. `None` from it: this machine cannot do that.
+pub struct Bench {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub unit: Unit,
+    /// Returns hundredths of a unit.
+    pub run: fn() -> Option<u64>,
+}
+
+/// All of them.
+pub const TABLE: &[Bench] = &[
+    Bench {
+        name: "interrupt",
+        about: "interrupt in ring 0, entry to exit, empty handler",
+        unit: Unit::Ticks,
+        run: interrupt,
+    },
+    Bench { name: "clock", about: "read the clock", unit: Unit::Ticks, run: clock },
+    Bench { name: "timer", about: "arm a timer and take it back", unit: Unit::Ticks, run: timer },
+    Bench {
+        name: "expiry",
+        about: "from a timer's time to its handler",
+        unit: Unit::Nanoseconds,
+        run: expiry,
+    },
+];
+
+/// Operations that one figure is the mean of.
+const OPERATIONS: u64 = 1000;
+
+/// Hundredths of ticks that `operation` takes, with interrupts off, less what the loop around it takes.
+fn per_operation(mut operation: impl FnMut()) -> u64 {
+    let ticks = |operation: &mut dyn FnMut(u64)| {
+        let start = tsc::read_ordered();
+        operation(OPERATIONS);
+        tsc::read_ordered() - start
+    };
+    let were_on = interrupts::disable();
+    let around = ticks(&mut |count| (0..count).for_each(|n| _ = black_box(n)));
+    let all = ticks(&mut |count| {
+        (0..count).for_each(|n| {
+            operation();
+            let _ = black_box(n);
+        });
+    });
+    interrupts::restore(were_on);
+    all.saturating_sub(around) * 100 / OPERATIONS
+}
+
+/// The vector of the measured interrupt: any that `vectors::allocate` would come to last.
+const VECTOR: u8 = 0xF0;
+
+fn interrupt() -> Option<u64> {
+    // The second time it is ours already.
+    let _ = vectors::allocate_at(VECTOR, "bench", |_| {}, 0);
+    Some(per_operation(interrupts::raise::<VECTOR>))
+}
+
+fn clock() -> Option<u64> {
+    Some(per_operation(|| _ = black_box(Machine::now_ns())))
+}
+
+fn timer() -> Option<u64> {
+    const FAR_NS: u64 = 3_600_000_000_000;
+    let far = Machine::now_ns() + FAR_NS;
+    // As on a machine that is at work: something earlier is armed.
+    let earlier = timers::at(far - FAR_NS / 2, |_| {}, 0).ok()?;
+    let result = per_operation(|| {
+        let armed = timers::at(black_box(far), |_| {}, 0);
+        let _ = black_box(armed.is_ok_and(timers::cancel));
+    });
+    timers::cancel(earlier);
+    Some(result)
+}
+
+fn expiry() -> Option<u64> {
+    const TRIES: u64 = 100;
+    const AHEAD_NS: u64 = 100_000;
+    /// When the handler ran; 0 until then.
+    static RAN: AtomicU64 = AtomicU64::new(0);
+    let mut sum = 0;
+    for _ in 0..TRIES {
+        RAN.store(0, Ordering::Relaxed);
+        let deadline = Machine::now_ns() + AHEAD_NS;
+        timers::at(deadline, |_| RAN.store(Machine::now_ns(), Ordering::Relaxed), 0).ok()?;
+        loop {
+            idle::prepare();
+            interrupts::disable();
+            if RAN.load(Ordering::Relaxed) != 0 {
+                break;
+            }
+            idle::wait();
+        }
+        interrupts::enable();
+        sum += RAN.load(Ordering::Relaxed).saturating_sub(deadline);
+    }
+    Some(sum * 100 / TRIES)
+}
