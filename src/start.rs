@@ -18,7 +18,7 @@ use crate::platform::pc::{Found, Options as MachineOptions, clock};
 use crate::platform::{Machine, Platform};
 use crate::tty::console;
 use crate::tty::options::{DEFAULT_BAUD, Selection};
-use crate::{log as klog, monitor, platform};
+use crate::{log as klog, mm, monitor, platform};
 use core::fmt;
 use log::{error, info, warn};
 
@@ -52,6 +52,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     report_unknown(&options);
     report_cpu();
     report_memory();
+    mm::frames::init(boot_info::regions());
     platform::pc::init(found(info), machine_options(&options), klog::now_ns());
     start_interrupts(&options);
     report_boot_times(info, entry);

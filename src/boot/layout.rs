@@ -10,6 +10,7 @@
 //! FFFF_9000_0000_0000  device MMIO               uncached; the framebuffer write-combining
 //! FFFF_A000_0000_0000  PCI ECAM, by segment
 //! FFFF_B000_0000_0000  per-CPU areas and kernel stacks
+//! FFFF_C000_0000_0000  frame table                32 bytes for each page of RAM
 //! FFFF_FFFF_8000_0000  kernel image              text RX, rodata R, data and bss RW
 //! ```
 //!
@@ -47,6 +48,12 @@ pub const ECAM_BASE: u64 = 0xFFFF_A000_0000_0000;
 pub const PERCPU_BASE: u64 = 0xFFFF_B000_0000_0000;
 /// End of the per-CPU region.
 pub const PERCPU_END: u64 = 0xFFFF_C000_0000_0000;
+
+/// What is known of each page of physical memory, as an array by its number. Only the parts that RAM asks for are
+/// mapped; see `mm::frame`.
+pub const FRAME_TABLE_BASE: u64 = 0xFFFF_C000_0000_0000;
+/// Bytes the array would have for 16 TiB: 2^32 times 32.
+pub const FRAME_TABLE_SIZE: u64 = 128 << 30;
 
 /// Where the kernel image is linked (linker/kernel.ld takes it from here through build.rs).
 pub const KERNEL_BASE: u64 = 0xFFFF_FFFF_8000_0000;

@@ -6,7 +6,6 @@
 //! here, and only in the loader's build.
 
 pub mod cmdline;
-pub mod early;
 pub mod elf;
 pub mod info;
 pub mod layout;

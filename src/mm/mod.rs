@@ -5,6 +5,8 @@
 
 pub mod addr;
 pub mod frame;
+#[cfg(target_os = "none")]
+pub mod frames;
 #[cfg(test)]
 pub mod slab;
 #[cfg(test)]

@@ -9,6 +9,8 @@
 
 #[cfg(test)]
 pub mod host;
+#[cfg(any(test, target_os = "none"))]
+pub mod page_source;
 #[cfg(target_os = "none")]
 pub mod pc;
 #[cfg(any(test, target_os = "none"))]

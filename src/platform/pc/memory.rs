@@ -5,21 +5,16 @@ use crate::arch::x86_64::cr;
 use crate::arch::x86_64::paging::live::{self, DirectMap};
 use crate::arch::x86_64::paging::map::map_page;
 use crate::arch::x86_64::paging::{Entry, Flags, Tables};
-use crate::boot::early::Bump;
 use crate::boot::info::MemoryRegion;
 use crate::boot::layout::{DIRECT_MAP_BASE, ECAM_BASE, MMIO_BASE, PAGE_SIZE};
-use crate::platform::{Cache, MapError};
+use crate::platform::{Cache, MapError, page_source};
 use crate::sync::IrqLock;
-
-/// Pages for tables.
-static PAGES: IrqLock<Bump> = IrqLock::new(Bump::EMPTY);
 
 static MAP: IrqLock<&[MemoryRegion]> = IrqLock::new(&[]);
 
-/// Takes the firmware's map. Once, before the first [`map_device`].
+/// Takes the firmware's map. Once.
 pub fn init(regions: &'static [MemoryRegion]) {
     *MAP.lock() = regions;
-    *PAGES.lock() = Bump::new(regions);
 }
 
 /// The firmware's map.
@@ -27,17 +22,12 @@ pub fn map() -> &'static [MemoryRegion] {
     *MAP.lock()
 }
 
-/// What [`map_device`] has taken of free memory: start and end.
-pub fn taken() -> (u64, u64) {
-    PAGES.lock().taken()
-}
-
-/// The live tables, with new ones from the early allocator.
+/// The live tables, with new ones from whoever manages memory.
 struct LiveTables;
 
 impl Tables for LiveTables {
     fn allocate(&mut self) -> Option<u64> {
-        let page = PAGES.lock().allocate()?;
+        let page = page_source::page()?;
         for index in 0..crate::arch::x86_64::paging::ENTRIES {
             DirectMap.set(page, index, Entry::default());
         }

@@ -1,0 +1,200 @@
+//! The machine's frames: [`frame`](super::frame)'s allocator at work, behind its lock and this CPU's cache.
+//!
+//! Lock order: [`ZONES`] is taken with interrupts off and calls nobody. May be used in interrupt handlers, not in an NMI's.
+
+use super::addr::{Frame, FrameRange};
+use super::frame::plan::Plan;
+use super::frame::zones::Level;
+use super::frame::{FrameCache, FrameInfo, FreeError, MAX_ORDER, MappedTable, Owner, Request, Table, Zone, Zones};
+use crate::arch::x86_64::paging::live::{self, DirectMap};
+use crate::arch::x86_64::paging::map::map_range;
+use crate::arch::x86_64::paging::{ENTRIES, Entry, Flags, Tables};
+use crate::boot::info::MemoryRegion;
+use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
+use crate::platform::page_source;
+use crate::sync::{CPUS, IrqLock, PerCpuCell};
+use core::cell::UnsafeCell;
+use log::{info, warn};
+use spin::Once;
+
+static ZONES: Once<IrqLock<Zones<MappedTable>>> = Once::new();
+
+/// The runs of frames that have a [`FrameInfo`].
+static COVERED: Once<Covered> = Once::new();
+
+/// Frames freed lately, on this CPU.
+static CACHE: PerCpuCell<FrameCache> = 
+    PerCpuCell::new([const { UnsafeCell::new(FrameCache::new()) }; CPUS]);
+
+struct Covered {
+    runs: [FrameRange; super::frame::plan::PIECES_MAX],
+    len: usize,
+}
+
+/// The lock, once there is something behind it.
+#[inline]
+fn zones() -> &'static IrqLock<Zones<MappedTable>> {
+    ZONES.get().expect("frames::init comes before the first allocation")
+}
+
+/// The live tables, with new ones out of a run of frames that was set aside.
+struct Reserved {
+    frames: FrameRange,
+    used: u32,
+}
+
+impl Tables for Reserved {
+    fn allocate(&mut self) -> Option<u64> {
+        let frame = self.frames.start()?.checked_add(self.used).filter(|&frame| self.frames.contains(frame))?;
+        self.used += 1;
+        let table = frame.start().as_u64();
+        (0..ENTRIES).for_each(|index| DirectMap.set(table, index, Entry::default()));
+        Some(table)
+    }
+
+    fn get(&self, table: u64, index: usize) -> Entry {
+        DirectMap.get(table, index)
+    }
+
+    fn set(&mut self, table: u64, index: usize, entry: Entry) {
+        DirectMap.set(table, index, entry);
+    }
+}
+
+/// Takes over all RAM that the firmware's map leaves. Once, before the first device is mapped; the loader's memory and
+/// the boot services' is free from here on, so nothing of it may be in use.
+pub fn init(regions: &'static [MemoryRegion]) {
+    let mut plan = Plan::new(regions, FrameRange::EMPTY);
+    let mut tables = Reserved { frames: plan.tables(), used: 0 };
+    let flags = Flags::WRITE | Flags::NO_EXECUTE | Flags::GLOBAL;
+    for piece in plan.pieces() {
+        let Some(pages) = piece.pages().and_then(|pages| pages.start()) else { continue };
+        let storage = piece.storage.start().map_or(0, |frame| frame.start().as_u64());
+        let len = piece.storage.bytes();
+        map_range(&mut tables, live::root(), pages.start().as_u64(), storage, len, flags, 2)
+            .expect("the plan has set aside enough tables, and nothing else is mapped there");
+    }
+    plan.keep_tables(tables.used);
+    if plan.left_out() > 0 {
+        warn!(target: "memory", "{} pages of RAM have no place in the frame table, and stay unused", plan.left_out());
+    }
+    // SAFETY: all pieces are mapped; `fill` clears what the plan wants cleared before anybody asks for it.
+    let mut zones = Zones::new(unsafe { MappedTable::new() });
+    plan.fill(&mut zones);
+    let free = zones.free_frames();
+    COVERED.call_once(|| {
+        let mut runs = [FrameRange::EMPTY; super::frame::plan::PIECES_MAX];
+        let len = plan.pieces().len();
+        for (run, piece) in runs.iter_mut().zip(plan.pieces()) {
+            *run = piece.frames;
+        }
+        Covered { runs, len }
+    });
+    info!(
+        target: "memory",
+        "{} MiB free in {} zones, {} KiB for the frame table",
+        free * PAGE_SIZE >> 20,
+        Zone::ALL.iter().filter(|&&zone| zones.zone(zone).managed_frames() > 0).count(),
+        plan.table_bytes() >> 10
+    );
+    ZONES.call_once(|| IrqLock::new(zones));
+    page_source::set(|| allocate(Owner::PageTable).map(|frame| frame.start().as_u64()));
+}
+
+/// What is known of a frame; `None` for one that is no RAM of ours.
+pub fn info(frame: Frame) -> Option<&'static FrameInfo> {
+    let covered = COVERED.get()?;
+    let known = covered.runs[..covered.len].iter().any(|run| run.contains(frame));
+    known.then(|| info_of(frame))
+}
+
+/// The same for a frame that was allocated.
+#[inline]
+pub fn info_of(frame: Frame) -> &'static FrameInfo {
+    // SAFETY: `init` has mapped the table before there was a frame to ask for.
+    let table: &'static MappedTable = const { &unsafe { MappedTable::new() } };
+    table.info(frame)
+}
+
+/// One frame, with one reference and whatever bytes were in it; `None` if none is left.
+#[inline]
+pub fn allocate(owner: Owner) -> Option<Frame> {
+    // SAFETY: `init` has run, as there is somebody who asks.
+    let table = unsafe { MappedTable::new() };
+    CACHE.with(|cache| cache.allocate(&table, owner, || zones().lock()))
+}
+
+/// Gives back what [`allocate`] gave. The last reference must be the caller's.
+///
+/// # Panics
+/// If the frame is free, or in use by others: to go on would be to give it out twice.
+#[inline]
+pub fn free(frame: Frame) {
+    // SAFETY: as above.
+    let table = unsafe { MappedTable::new() };
+    if let Err(error) = CACHE.with(|cache| cache.free(&table, frame, || zones().lock())) {
+        refuse(error);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn refuse(error: FreeError) -> ! {
+    panic!("{error}")
+}
+
+/// 2^order frames in a row, or under a limit.
+pub fn allocate_block(request: Request) -> Option<Frame> {
+    let found = zones().lock().allocate(request);
+    if found.is_some() {
+        return found;
+    }
+    // What is missing may be in the caches.
+    flush_caches();
+    zones().lock().allocate(request)
+}
+
+/// Gives back what [`allocate_block`] gave, with the order that it had.
+///
+/// # Panics
+/// As [`free`].
+pub fn free_block(frame: Frame, order: u32) {
+    if let Err(error) = zones().lock().free(frame, order) {
+        refuse(error);
+    }
+}
+
+/// Gives this CPU's cached frames back to the zones.
+pub fn flush_caches() {
+    CACHE.with(|cache| cache.flush(&mut zones().lock()));
+}
+
+/// Free frames, those in caches among them.
+pub fn free_frames() -> u64 {
+    CACHE.with(|cache| cache.len() as u64) + zones().lock().free_frames()
+}
+
+/// All frames that are given out or to be given out.
+pub fn managed_frames() -> u64 {
+    zones().lock().managed_frames()
+}
+
+/// How much is left where there is least.
+pub fn level() -> Level {
+    let zones = zones().lock();
+    Zone::ALL.map(|zone| zones.level(zone)).into_iter().min().unwrap_or(Level::High)
+}
+
+/// For display and tests: a look at the zones.
+pub fn with_zones<R>(look: impl FnOnce(&Zones<MappedTable>) -> R) -> R {
+    look(&zones().lock())
+}
+
+/// A frame's bytes, through the direct map.
+#[inline]
+pub fn bytes(frame: Frame) -> *mut u8 {
+    (DIRECT_MAP_BASE + frame.start().as_u64()) as *mut u8
+}
+
+/// The highest order of [`allocate_block`].
+pub const HIGHEST_ORDER: u32 = MAX_ORDER;
