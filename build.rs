@@ -20,6 +20,9 @@ mod layout;
 #[path = "src/arch/x86_64/msr/numbers.rs"]
 mod msr;
 #[allow(dead_code)]
+#[path = "src/arch/x86_64/patch/kinds.rs"]
+mod patch;
+#[allow(dead_code)]
 #[path = "src/arch/x86_64/percpu/area.rs"]
 mod percpu;
 #[allow(dead_code)]
@@ -33,6 +36,7 @@ const EXPORTS: &[(&str, &[(&str, u64)])] = &[
     ("src/boot/layout.rs", layout::ASM),
     ("src/arch/x86_64/frame.rs", frame::ASM),
     ("src/arch/x86_64/msr/numbers.rs", msr::ASM),
+    ("src/arch/x86_64/patch/kinds.rs", patch::ASM),
     ("src/arch/x86_64/percpu/area.rs", percpu::ASM),
     ("src/arch/x86_64/selectors.rs", selectors::ASM),
     ("src/arch/x86_64/stacks/sizes.rs", stacks::ASM),

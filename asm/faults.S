@@ -76,6 +76,38 @@ FUNC fault_gp_selector                  /* #GP(selector): a selector past the en
         ret
 ENDFUNC fault_gp_selector
 
+FUNC fault_gp_ldt                       /* #GP(selector): one of the LDT, which there is none of */
+        mov     eax, 0x1C               /* entry 3, TI */
+        mov     es, eax
+        ret
+ENDFUNC fault_gp_ldt
+
+/* #GP(vector): INT 255 while the IDT ends before its gate. What can come until the caller has put the limit right
+ * again (fault_idt_whole) lies below. */
+FUNC fault_gp_idt
+        sub     rsp, 16
+        .cfi_adjust_cfa_offset 16
+        sidt    [rsp]
+        mov     word ptr [rsp], 255 * 16 - 1
+        lidt    [rsp]
+        add     rsp, 16
+        .cfi_adjust_cfa_offset -16
+        int     255
+        ret
+ENDFUNC fault_gp_idt
+
+/* unsafe extern "sysv64" fn fault_idt_whole(); */
+FUNC fault_idt_whole
+        sub     rsp, 16
+        .cfi_adjust_cfa_offset 16
+        sidt    [rsp]
+        mov     word ptr [rsp], 256 * 16 - 1
+        lidt    [rsp]
+        add     rsp, 16
+        .cfi_adjust_cfa_offset -16
+        ret
+ENDFUNC fault_idt_whole
+
 FUNC fault_mf                           /* #MF: x87 1/0 with the exception unmasked, seen at the next x87 instruction */
         fninit
         push    0x037B                  /* control word: everything masked but division by zero */
@@ -115,6 +147,13 @@ FUNC fault_write                        /* #PF: write to address `a` */
         mov     qword ptr [rdi], 0
         ret
 ENDFUNC fault_write
+
+/* #PF at address `a`, and in its handler another one: the walk over the stack follows rbp, which is `b`. */
+FUNC fault_nested
+        mov     rbp, rsi
+        mov     rax, [rdi]
+        ret
+ENDFUNC fault_nested
 
 FUNC fault_jump                         /* #PF: fetch from address `a` */
         call    rdi

@@ -58,5 +58,7 @@ FUNC idt_fill
         mov     byte ptr [rip + idt + 16 * 2 + 4], IST_NMI
         mov     byte ptr [rip + idt + 16 * 8 + 4], IST_DOUBLE_FAULT
         mov     byte ptr [rip + idt + 16 * 18 + 4], IST_MACHINE_CHECK
+        /* The one that ring 3 may raise itself: the access byte is byte 5. */
+        mov     byte ptr [rip + idt + 16 * SYSCALL_INT + 5], GATE_INTERRUPT_USER
         ret
 ENDFUNC idt_fill

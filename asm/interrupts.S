@@ -37,21 +37,9 @@
  * the chain of frame pointers (src/arch/x86_64/backtrace.rs) knows that a trap frame lies there, and walks
  * on through the interrupted function.
  */
-#include "macros.h"
+#include "frame.h"
 
         .text
-
-/* Call-frame rules at a stub's first instruction: the CPU's five words, and `extra` bytes below them. */
-.macro TRAP_CFI extra
-        .cfi_startproc simple
-        .cfi_signal_frame               /* the return address is an interrupted instruction, not a call's successor */
-        .cfi_def_cfa rsp, 40 + \extra
-        .cfi_offset rip, -40
-        .cfi_offset cs, -32
-        .cfi_offset rflags, -24
-        .cfi_offset rsp, -16
-        .cfi_offset ss, -8
-.endm
 
 /* 1 in `has_error` if the CPU pushes an error code for `vector`: a bit of a 64-bit set. */
 .macro LOOK_UP vector
@@ -78,6 +66,8 @@
         .long   trap_paranoid - . - 4
         .elseif \vector < EXCEPTIONS
         .long   trap_common - . - 4
+        .elseif \vector == SYSCALL_INT
+        .long   syscall_int - . - 4     /* asm/syscall.S */
         .else
         .long   trap_interrupt - . - 4
         .endif
@@ -96,75 +86,6 @@ trap_stubs:
         .set    vector, vector + 1
         .endr
         .size   trap_stubs, 256 * TRAP_STUB_SIZE
-
-.macro PUSH_REG reg
-        push    \reg
-        .cfi_adjust_cfa_offset 8
-        .cfi_rel_offset \reg, 0
-.endm
-
-.macro POP_REG reg
-        pop     \reg
-        .cfi_adjust_cfa_offset -8
-        .cfi_restore \reg
-.endm
-
-/* All registers but those that the CPU and the stub have pushed. */
-.macro SAVE_REGISTERS
-        PUSH_REG rax
-        PUSH_REG rbx
-        PUSH_REG rcx
-        PUSH_REG rdx
-        PUSH_REG rsi
-        PUSH_REG rdi
-        PUSH_REG rbp
-        PUSH_REG r8
-        PUSH_REG r9
-        PUSH_REG r10
-        PUSH_REG r11
-        PUSH_REG r12
-        PUSH_REG r13
-        PUSH_REG r14
-        PUSH_REG r15
-.endm
-
-.macro RESTORE_REGISTERS_AND_RETURN
-        POP_REG r15
-        POP_REG r14
-        POP_REG r13
-        POP_REG r12
-        POP_REG r11
-        POP_REG r10
-        POP_REG r9
-        POP_REG r8
-        POP_REG rbp
-        POP_REG rdi
-        POP_REG rsi
-        POP_REG rdx
-        POP_REG rcx
-        POP_REG rbx
-        POP_REG rax
-        add     rsp, 16                 /* vector and error code */
-        .cfi_adjust_cfa_offset -16
-        iretq
-.endm
-
-/* The flags that interrupted code may have set and Rust does not expect: DF, in the middle of a backward string
- * move, and AC, which would let us touch user memory unnoticed. CLAC does not exist without SMAP. */
-.macro CLEAN_FLAGS
-        cld
-        cmp     byte ptr [trap_has_smap], 0
-        je      771f
-        clac
-771:
-#ifdef DEBUG_ASSERTIONS
-        /* The soft-float target never stores aligned vectors, so nothing else would notice. */
-        test    spl, 15
-        jz      772f
-        ud2
-772:
-#endif
-.endm
 
 /* Saves, brings our GS, calls `handler`: extern "sysv64" fn(&mut TrapFrame). */
 .macro ENTER_AND_CALL handler
@@ -257,9 +178,6 @@ trap_paranoid:
 
 /* What this CPU has, for the entry code: set once by src/arch/x86_64/cpu.rs. */
         .data
-OBJECT trap_has_smap
-        .byte   0
-ENDOBJECT trap_has_smap
 OBJECT trap_has_fsgsbase
         .byte   0
 ENDOBJECT trap_has_fsgsbase

@@ -46,4 +46,32 @@
         .popsection
 .endm
 
+/* Code that depends on the CPU: no-ops of the right length, and an entry for src/arch/x86_64/patch, which puts the
+ * instructions in if `kind` is so. At most eight bytes. */
+.macro PATCH_ENTRY site, kind, len, bytes:vararg
+        .pushsection .patches, "a"
+        .balign 8
+        .quad   \site
+        .long   \kind, \len
+        .byte   \bytes
+        .balign 8, 0
+        .popsection
+.endm
+
+.macro PATCH_STAC
+771:    .byte   0x0F, 0x1F, 0x00        /* NOP of three bytes */
+        PATCH_ENTRY 771b, PATCH_SMAP, 3, 0x0F, 0x01, 0xCB
+.endm
+
+.macro PATCH_CLAC
+771:    .byte   0x0F, 0x1F, 0x00
+        PATCH_ENTRY 771b, PATCH_SMAP, 3, 0x0F, 0x01, 0xCA
+.endm
+
+/* A jump of two bytes to a place within reach of one. */
+.macro PATCH_JUMP kind, to
+771:    .byte   0x66, 0x90              /* NOP of two bytes */
+        PATCH_ENTRY 771b, \kind, 2, 0xEB, (\to) - (771b + 2)
+.endm
+
 #endif

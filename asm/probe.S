@@ -7,6 +7,9 @@
  * The table is in address order, as this file is; the kernel searches it by halves and checks the order
  * in its self-test.
  *
+ * One more is a breakpoint: #BP's RIP is that of the instruction after INT3, so it is that one's address that is in
+ * the table.
+ *
  * Convention  System V: rdi = address, rsi = where to put the value; rax = 1, or 0 if it faulted
  * Clobbers    rcx, rdx
  */
@@ -66,3 +69,16 @@ probe_wrmsr_fault:
         xor     eax, eax
         ret
 ENDFUNC probe_wrmsr
+
+/* unsafe extern "sysv64" fn probe_breakpoint() -> u64;
+ * 0: it was taken, and was foreseen. */
+FUNC probe_breakpoint
+        int3
+probe_breakpoint_next:
+        EX_TABLE probe_breakpoint_next, probe_breakpoint_taken
+        mov     eax, 1
+        ret
+probe_breakpoint_taken:
+        xor     eax, eax
+        ret
+ENDFUNC probe_breakpoint

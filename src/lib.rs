@@ -10,6 +10,8 @@
 
 #![cfg_attr(not(test), no_std)]
 
+#[cfg(any(test, target_os = "none"))]
+extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
@@ -25,7 +27,8 @@ pub mod platform;
 #[cfg(target_os = "none")]
 pub mod start;
 pub mod sync;
-#[cfg(test)]
+pub mod syscall;
+#[cfg(any(test, target_os = "none"))]
 mod testing;
 pub mod time;
 pub mod tty;

@@ -18,7 +18,7 @@ use crate::platform::pc::{Found, Options as MachineOptions, clock};
 use crate::platform::{Machine, Platform};
 use crate::tty::console;
 use crate::tty::options::{DEFAULT_BAUD, Selection};
-use crate::{log as klog, mm, monitor, platform};
+use crate::{kernel, log as klog, mm, monitor, platform};
 use core::fmt;
 use log::{error, info, warn};
 
@@ -52,11 +52,18 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     report_unknown(&options);
     report_cpu();
     report_memory();
-    mm::frames::init(boot_info::regions());
-    platform::pc::init(found(info), machine_options(&options), klog::now_ns());
+    mm::init(boot_info::regions());
+    platform::pc::init(found(info), machine_options(&options));
+    platform::pc::events::on_button(power_button);
+    kernel::user::init();
     start_interrupts(&options);
     report_boot_times(info, entry);
 
+    match options.number("failalloc") {
+        Ok(Some(nth)) => mm::heap::HEAP.fail.every(nth),
+        Ok(None) => {}
+        Err(bad) => warn!(target: "memory", "{bad}"),
+    }
     if options.flag("selftest") {
         run_selftests(&options);
     }
@@ -184,6 +191,19 @@ fn start_interrupts(options: &CommandLine<'_>) {
         Err(bad) => warn!(target: "timers", "{bad}"),
     }
     interrupts::enable();
+}
+
+/// The power button: the end in good order. False if the console is in use by what was interrupted: then later.
+fn power_button() -> bool {
+    if !console::print_log_on_top() {
+        return false;
+    }
+    info!(target: "power", "the power button was pressed: turning off");
+    console::print_log_on_top();
+    console::drain();
+    let reason = Machine::power_off();
+    error!(target: "power", "{reason}");
+    true
 }
 
 /// What the loader knows about the machine.

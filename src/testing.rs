@@ -1,7 +1,7 @@
-//! What the host tests of several modules share: random numbers that are the same in each run.
+//! What the tests of several modules share, on the host and on the machine: random numbers that are the same in each run.
 //!
 //! A test that fails names the round it failed in, and the next run gets there again with the same numbers.
-//! Compiled for `cargo test` only; uses nothing of the crate, so that every layer's tests may use it.
+//! Uses nothing of the crate, so that every layer's tests may use it.
 //!
 //! Source: G. L. Steele, D. Lea, C. H. Flood, "Fast Splittable Pseudorandom Number Generators" (OOPSLA 2014),
 //! figure 16; the constants are those of its reference implementation, SplitMix64.
@@ -23,6 +23,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
+    #[cfg(test)]
     pub fn byte(&mut self) -> u8 {
         self.next_u64() as u8
     }
@@ -33,11 +34,13 @@ impl Random {
     }
 
     /// The same as an index or a length.
+    #[cfg(test)]
     pub fn index(&mut self, n: usize) -> usize {
         self.below(n as u64) as usize
     }
 
     /// One of `from`.
+    #[cfg(test)]
     pub fn pick<T: Copy>(&mut self, from: &[T]) -> T {
         from[self.index(from.len())]
     }

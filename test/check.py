@@ -40,8 +40,8 @@ LAYERS = [
     ["boot::loader"],
 ]
 
-# Stacks grow down, so their tops are addresses past their last byte: symbols without a size.
-END_LABELS = ("_top",)
+# Stacks grow down, so their tops are addresses past their last byte, as ends of code are: symbols without a size.
+END_LABELS = ("_top", "_end")
 
 
 def defined_in_asm(tree):

@@ -16,6 +16,7 @@ Environment: SIS_TEST_SLOW=3 stretches every timeout; ACCEL, QEMU and FIRMWARE a
 import argparse
 import importlib
 import os
+import random
 import re
 import signal
 import subprocess
@@ -102,8 +103,31 @@ def unittest_summary(text):
     return max(0, total - bad - skipped), bad, skipped
 
 
+# Mutated ACPI tables: what every run of the tests tries, and the long fuzzer.
+SAMPLE, LONG = 1_000_000, 20_000_000
+
+
+def fuzz_summary(tables):
+    """cargo's sum, with a failure added if the fuzzer did not say that it tried so many tables."""
+    def summary(text):
+        passed, failed, skipped = cargo_summary(text)
+        tried = sum(map(int, re.findall(r"acpi fuzz: (\d+) mutated tables", text)))
+        print(f"      {tried} mutated ACPI tables, of {tables} that were asked for", flush=True)
+        return passed, failed + (tried < tables), skipped
+
+    return summary
+
+
+def run_host_fuzz(count, tables, seed=None):
+    """The ACPI parsers on damaged tables: the same sequence each time, or that of `seed`."""
+    settings = [f"SIS_FUZZ={tables}"] + ([f"SIS_FUZZ_SEED={seed}"] if seed is not None else [])
+    command = ["env", *settings, TEST / "tools" / "toolchain.sh", "host", "test", "--lib", "-q", "acpi::fuzz", "--", "--nocapture"]
+    host_tests(count, f"host: damaged ACPI tables, {' '.join(settings)}", command, fuzz_summary(tables))
+
+
 def run_host(count):
     host_tests(count, "host: cargo test --lib", [TEST / "tools" / "toolchain.sh", "host", "test", "--lib", "-q"], cargo_summary)
+    run_host_fuzz(count, SAMPLE)
     modules = [f"{path.parent.name}.{path.stem}" for folder in ("lib", "tools") for path in sorted((TEST / folder).glob("test_*.py"))]
     host_tests(count, "host: the tools, the harness and the checkers", [sys.executable, "-B", "-m", "unittest", *modules],
                unittest_summary, TEST)
@@ -169,6 +193,8 @@ def main():
         built(sorted(needed, key=lambda o: o.name, reverse=True))
         if not args.k and not args.fuzz:
             run_host(count)
+        if args.fuzz and not args.k:
+            run_host_fuzz(count, LONG, random.randrange(1 << 32))
         run_cases(count, cases, outputs, max(1, args.j))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

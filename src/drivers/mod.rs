@@ -6,4 +6,6 @@
 pub mod fbcon;
 #[cfg(target_os = "none")]
 pub mod framebuffer;
+#[cfg(any(test, target_os = "none"))]
+pub mod pci;
 pub mod serial;

@@ -3,6 +3,8 @@
 //! Under QEMU's -icount that counter counts guest instructions, and `make bench` (test/bench.py) makes a table of what
 //! `bench` prints. On hardware the ticks are cycles, more or less, and include whatever came in between.
 
+mod paging;
+
 use crate::arch::x86_64::{idle, interrupts, tsc};
 use crate::platform::pc::vectors;
 use crate::platform::{Machine, Platform, timers};
@@ -42,6 +44,12 @@ pub const TABLE: &[Bench] = &[
         about: "from a timer's time to its handler",
         unit: Unit::Nanoseconds,
         run: expiry,
+    },
+    Bench {
+        name: "map",
+        about: "map 64 pages of the kernel's and unmap them, tables included",
+        unit: Unit::Ticks,
+        run: paging::map,
     },
 ];
 

@@ -18,3 +18,5 @@ pub mod panic;
 pub mod selftest;
 #[cfg(target_os = "none")]
 pub mod traps;
+#[cfg(target_os = "none")]
+pub mod user;

@@ -3,8 +3,13 @@
 //! `selftest` in the monitor runs all or one; the option `selftest` on the command line runs them at boot
 //! and ends QEMU with status 33 if all passed, 35 if not.
 
+mod mm;
+mod pci_intx;
+mod tlb;
+
 use super::image;
 use crate::arch::x86_64::cr::{Cr0, Cr4};
+use crate::arch::x86_64::frame::SYSCALL_INT;
 use crate::arch::x86_64::paging::{Flags, live};
 use crate::arch::x86_64::selectors::{GDT_SIZE, IST_DEBUG, IST_DOUBLE_FAULT, IST_MACHINE_CHECK, IST_NMI};
 use crate::arch::x86_64::{cr, gdt, idt, probe, recover, stacks};
@@ -14,11 +19,28 @@ use crate::boot::memmap::EFI_MEMORY_WB;
 use crate::kernel::boot_info;
 use log::{error, info};
 
+/// Why a test did not pass.
+#[derive(Clone, Copy, Debug)]
+pub enum Trouble {
+    /// What was found.
+    Failed(&'static str),
+    /// What this machine lacks for it.
+    Skipped(&'static str),
+}
+
+impl From<&'static str> for Trouble {
+    fn from(found: &'static str) -> Self {
+        Self::Failed(found)
+    }
+}
+
+type Outcome = Result<(), Trouble>;
+
 /// A test: its name, what it proves, and the code. An error says what was found instead.
 pub struct SelfTest {
     pub name: &'static str,
     pub about: &'static str,
-    run: fn() -> Result<(), &'static str>,
+    run: fn() -> Outcome,
 }
 
 /// All of them.
@@ -54,6 +76,31 @@ pub const TESTS: &[SelfTest] = &[
         run: protections,
     },
     SelfTest { name: "recover", about: "registers survive a provoked exception", run: recovery },
+    SelfTest {
+        name: "usercopy",
+        about: "copies to and from user memory, exact to the byte where they end early",
+        run: || Ok(super::user::selftest::run()?),
+    },
+    SelfTest { name: "tlb", about: "no translation outlives its mapping", run: tlb::run },
+    SelfTest { name: "mm-blocks", about: "blocks of every order, each given out once", run: mm::blocks },
+    SelfTest { name: "mm-heap", about: "20,000 steps of allocating and freeing", run: mm::heap },
+    SelfTest {
+        name: "mm-ranges",
+        about: "page ranges have guards, and end when they are freed",
+        run: mm::ranges,
+    },
+    SelfTest {
+        name: "mm-refusals",
+        about: "a refused request is an answer, whichever it is",
+        run: mm::refusals,
+    },
+    SelfTest { name: "mm-exhaustion", about: "memory is out, and comes back", run: mm::exhaustion },
+    SelfTest { name: "mm-devices", about: "no device page is cached", run: mm::devices },
+    SelfTest {
+        name: "pci-intx",
+        about: "a PCI device's interrupt arrives where its pin is said to lead",
+        run: pci_intx::run,
+    },
 ];
 
 /// Runs all; returns how many failed.
@@ -63,10 +110,13 @@ pub fn run_all() -> usize {
     failed
 }
 
-/// Runs one by name; `None` if there is no such test, else how many failed.
+/// Runs one by name, or all whose names begin with `name-`; `None` if there is no such test, else how many failed.
 pub fn run_named(name: &str) -> Option<usize> {
-    let test = TESTS.iter().find(|test| test.name == name)?;
-    Some(usize::from(!run_one(test)))
+    let is_in_group =
+        |test: &SelfTest| test.name.strip_prefix(name).is_some_and(|rest| rest.starts_with('-'));
+    let wanted = |test: &&SelfTest| test.name == name || is_in_group(test);
+    TESTS.iter().find(wanted)?;
+    Some(TESTS.iter().filter(wanted).filter(|test| !run_one(test)).count())
 }
 
 fn run_one(test: &SelfTest) -> bool {
@@ -75,18 +125,22 @@ fn run_one(test: &SelfTest) -> bool {
             info!(target: "selftest", "{}: ok ({})", test.name, test.about);
             true
         }
-        Err(found) => {
+        Err(Trouble::Failed(found)) => {
             error!(target: "selftest", "{}: FAILED: {found}", test.name);
             false
+        }
+        Err(Trouble::Skipped(why)) => {
+            info!(target: "selftest", "{}: skipped: {why}", test.name);
+            true
         }
     }
 }
 
-fn check(good: bool, otherwise: &'static str) -> Result<(), &'static str> {
-    good.then_some(()).ok_or(otherwise)
+fn check(good: bool, otherwise: &'static str) -> Outcome {
+    good.then_some(()).ok_or(Trouble::Failed(otherwise))
 }
 
-fn write_xor_execute() -> Result<(), &'static str> {
+fn write_xor_execute() -> Outcome {
     let bad = live::find_violation();
     if let Some(run) = bad {
         error!(target: "selftest", "{:#018x}, {:#x} bytes, {}", run.virt, run.len, run.flags);
@@ -95,7 +149,7 @@ fn write_xor_execute() -> Result<(), &'static str> {
 }
 
 /// What must not be written must not be writable by its other address either.
-fn read_only_aliases() -> Result<(), &'static str> {
+fn read_only_aliases() -> Outcome {
     for range in [image::text(), image::rodata()] {
         for virt in range.step_by(PAGE_SIZE as usize) {
             let phys = live::translate(virt).ok_or("a page of the image is not mapped")?.phys;
@@ -107,7 +161,7 @@ fn read_only_aliases() -> Result<(), &'static str> {
     Ok(())
 }
 
-fn image_permissions() -> Result<(), &'static str> {
+fn image_permissions() -> Outcome {
     let (text, rodata, data) = (image::text(), image::rodata(), image::data());
     let mapped = |range: core::ops::Range<u64>, wanted, forbidden| {
         live::is_mapped(range.start, range.end - range.start, wanted, forbidden)
@@ -119,7 +173,7 @@ fn image_permissions() -> Result<(), &'static str> {
     check(mapped(data.start..below_the_stacks, Flags::WRITE | Flags::NO_EXECUTE, none), "data is not RW-")
 }
 
-fn guard_pages() -> Result<(), &'static str> {
+fn guard_pages() -> Outcome {
     for stack in stacks::all() {
         check(live::translate(stack.guard.start).is_none(), "a guard page is mapped")?;
         check(probe::read_u8(stack.guard.end - 1).is_none(), "a guard page can be read")?;
@@ -132,7 +186,7 @@ fn guard_pages() -> Result<(), &'static str> {
     Ok(())
 }
 
-fn direct_map() -> Result<(), &'static str> {
+fn direct_map() -> Outcome {
     let is_mapped = |region: &&MemoryRegion| region.kind.is_ram() && region.attributes & EFI_MEMORY_WB != 0;
     for region in boot_info::regions().iter().filter(is_mapped) {
         for phys in [region.start, region.end() - PAGE_SIZE] {
@@ -146,7 +200,7 @@ fn direct_map() -> Result<(), &'static str> {
     check(kernel.start == boot_info::get().kernel_phys, "the memory map shows the kernel elsewhere")
 }
 
-fn exception_table() -> Result<(), &'static str> {
+fn exception_table() -> Outcome {
     check(probe::table_is_sound(image::text()), "out of order, or outside of text")?;
     check(probe::read_u64(8).is_none(), "address 8 can be read")?;
     check(probe::read_u8(1 << 63).is_none(), "a non-canonical address can be read")?;
@@ -158,7 +212,7 @@ fn exception_table() -> Result<(), &'static str> {
     check(probe::read_u8(address + 7) == Some(known >> 56), "a good address reads wrong (u8)")
 }
 
-fn interrupt_table() -> Result<(), &'static str> {
+fn interrupt_table() -> Outcome {
     let (base, limit) = idt::register();
     check(image::data().contains(&base) && limit == 256 * 16 - 1, "the IDT in use is not ours")?;
     for vector in 0..=255u8 {
@@ -170,9 +224,10 @@ fn interrupt_table() -> Result<(), &'static str> {
             18 => IST_MACHINE_CHECK,
             _ => 0,
         };
+        let ring = if u64::from(vector) == SYSCALL_INT { 3 } else { 0 };
         check(
-            gate.present() && gate.kind() == 14 && gate.dpl() == 0,
-            "a gate is not a ring-0 interrupt gate",
+            gate.present() && gate.kind() == 14 && gate.dpl() == ring,
+            "a gate is not an interrupt gate of its ring",
         )?;
         check(gate.ist() == ist, "a gate is on the wrong stack")?;
         check(image::text().contains(&gate.offset()), "a gate leads out of the kernel's text")?;
@@ -180,7 +235,7 @@ fn interrupt_table() -> Result<(), &'static str> {
     Ok(())
 }
 
-fn segment_table() -> Result<(), &'static str> {
+fn segment_table() -> Outcome {
     let (base, limit) = gdt::register();
     check(image::data().contains(&base) && u64::from(limit) == GDT_SIZE - 1, "the GDT in use is not ours")?;
     let busy =
@@ -188,7 +243,7 @@ fn segment_table() -> Result<(), &'static str> {
     check(busy, "no busy TSS of ours")
 }
 
-fn symbol_table() -> Result<(), &'static str> {
+fn symbol_table() -> Outcome {
     let symbols = image::symbols().ok_or("there is none")?;
     check(symbols.is_sound(), "out of order, or damaged")?;
     let here = symbol_table as *const () as u64;
@@ -201,7 +256,7 @@ fn symbol_table() -> Result<(), &'static str> {
     check(found.address == image::text().start, "_start is elsewhere")
 }
 
-fn protections() -> Result<(), &'static str> {
+fn protections() -> Outcome {
     use crate::arch::x86_64::cpu::Features;
     let features = Features::detect();
     let cr4 = Cr4::read();
@@ -221,7 +276,7 @@ fn protections() -> Result<(), &'static str> {
     check(live::translate(code).is_some_and(|t| !t.flags.contains(Flags::WRITE)), "text is writable")
 }
 
-fn recovery() -> Result<(), &'static str> {
+fn recovery() -> Outcome {
     unsafe extern "sysv64" fn harmless(_: u64, _: u64) {}
     // SAFETY: it does nothing.
     check(!unsafe { recover::call(harmless, 0, 0) }, "a harmless call was taken for a fault")

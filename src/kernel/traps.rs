@@ -4,14 +4,14 @@
 //! ended; an interrupt that nobody asked for is counted; everything else is a bug in the kernel, and a panic.
 
 use super::image::Named;
-use super::panic;
+use super::{panic, user};
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
-use crate::arch::x86_64::{cr, debug, idle, mca, percpu, probe, recover, stacks};
+use crate::arch::x86_64::{cr, debug, idle, mca, percpu, probe, recover, stacks, syscall};
 use crate::tty::console;
 use ::log::Level;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The page fault's vector.
 const PAGE_FAULT: u64 = 14;
@@ -22,45 +22,91 @@ const ALIGNMENT_CHECK: u64 = 17;
 const MACHINE_CHECK: u64 = 18;
 const DEBUG: u64 = 1;
 const NMI: u64 = 2;
+const BREAKPOINT: u64 = 3;
 
 #[unsafe(no_mangle)]
 extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
-    // Only these four are raised by the access itself. An NMI that arrives just then leaves the same RIP.
-    if matches!(frame.vector, STACK_FAULT | GENERAL_PROTECTION | PAGE_FAULT | ALIGNMENT_CHECK) {
-        if let Some(fixup) = probe::fixup(frame) {
-            frame.rip = fixup;
-            return;
+    if matches!(frame.vector, NMI | DEBUG) {
+        // Before anything is written that may be watched.
+        let suspended = debug::suspend();
+        handle(frame, suspended.was_watching());
+        suspended.resume();
+    } else {
+        handle(frame, false);
+    }
+    user::leave_if_over(frame);
+    // Only what was foreseen comes back: an IRET would end the time without NMIs.
+    if is_inside_nmi(frame) {
+        // SAFETY: ring 0 was interrupted on the NMI's stack, with interrupts off, and nothing here is needed any more.
+        unsafe { nmi_return(frame) }
+    }
+}
+
+fn handle(frame: &mut TrapFrame, was_watching: bool) {
+    if let Some(cpu) = percpu::try_current() {
+        cpu.count(frame.vector as u8);
+        if frame.vector == NMI {
+            syscall::count_nmi(cpu, frame);
         }
     }
     // Read before anything else can fault.
     let cr2 = cr::cr2();
+    if (frame.vector == PAGE_FAULT && user::page_fault(frame, cr2)) || user::was_stepped(frame) {
+        return;
+    }
+    // Raised by the access itself; and by an INT3 whose successor is in the table. An NMI that arrives just then leaves
+    // the same RIP.
+    if matches!(frame.vector, STACK_FAULT | GENERAL_PROTECTION | PAGE_FAULT | ALIGNMENT_CHECK | BREAKPOINT) {
+        if let Some(fixup) = probe::fixup(frame).filter(|_| user::may_excuse(frame, cr2)) {
+            frame.rip = fixup;
+            return;
+        }
+    }
+    let is_watchpoint =
+        frame.vector == DEBUG && was_watching && debug::status() & debug::DR6_BREAKPOINTS != 0;
     let report = Report { frame, cr2 };
-    let provoked = is_provoked(frame) && recover::finish();
+    let provoked = !is_watchpoint && is_provoked(frame) && recover::finish();
     if provoked {
         let mut out = console::Output;
         let _ = report.print(&mut out);
         let _ = super::backtrace::print(&mut out, core::ptr::from_ref(frame) as u64 | 1);
         recover::resume(frame);
-    } else if frame.vector == NMI {
+    } else if user::is_to_blame(frame) && !is_watchpoint {
+        user::kill(frame, cr2);
+    } else if frame.vector == NMI && !is_inside_nmi(frame) {
         nmi(frame);
-    } else if frame.vector == DEBUG && debug::watched().is_some() {
+    } else if is_watchpoint {
         watchpoint(frame);
     } else {
         panic::from_trap(&report);
     }
 }
 
+/// Whether the NMI's handler was interrupted. By another NMI it cannot be: that would be a bug, and a lost frame.
+fn is_inside_nmi(frame: &TrapFrame) -> bool {
+    // Between SYSCALL and the kernel's stack RSP is the user's, and may be anything.
+    frame.cs & 3 == 0 && stacks::is_nmi_stack(frame.rsp) && !syscall::is_window(frame.rip)
+}
+
+unsafe extern "sysv64" {
+    /// asm/nmi.S
+    fn nmi_return(frame: *mut TrapFrame) -> !;
+}
+
 /// From outside: says where the CPU was, and goes on. Not more than once a second, for they may come by the thousand;
 /// and by way of the log, for it may have interrupted the one who prints.
 ///
-/// An NMI blocks others until its IRET, or until that of an exception inside it, which would let the next one onto
-/// the same stack. So nothing here may fault: no walk over the stack, and the symbols are mapped.
+/// An NMI blocks others until the next IRET. A fault in here that the exception table foresees is harmless, since it
+/// comes back without one (asm/nmi.S), and no watchpoint is armed. It waits for no lock.
 fn nmi(frame: &mut TrapFrame) {
     const SECOND: u64 = 1_000_000_000;
     static NEXT_NS: AtomicU64 = AtomicU64::new(0);
     // Before there is per-CPU data, not even that it came can be noted.
     let Some(cpu) = percpu::try_current() else { return };
-    cpu.count(NMI as u8);
+    if FAULTS_IN_NMI.load(Ordering::Relaxed) {
+        let _ = probe::read_u8(NOWHERE);
+        probe::breakpoint();
+    }
     let now = crate::log::now_ns();
     if now >= NEXT_NS.load(Ordering::Relaxed) {
         NEXT_NS.store(now + SECOND, Ordering::Relaxed);
@@ -70,6 +116,17 @@ fn nmi(frame: &mut TrapFrame) {
         }
     }
     idle::wake(cpu, frame);
+}
+
+/// An address that nothing is mapped at: below the direct map, where no user program is either.
+pub const NOWHERE: u64 = 0xDEAD_B000;
+
+/// Whether each NMI's handler makes a page fault and a breakpoint of its own, to show that this does no harm.
+static FAULTS_IN_NMI: AtomicBool = AtomicBool::new(false);
+
+/// Begins that, or ends it; returns whether it has begun.
+pub fn toggle_faults_in_nmi() -> bool {
+    !FAULTS_IN_NMI.fetch_xor(true, Ordering::Relaxed)
 }
 
 /// Where an NMI came that found the log locked: the very code that it interrupted was writing to it. 0 for none.
@@ -90,21 +147,19 @@ pub fn report_missed_nmi() {
 
 /// The monitor's watchpoint was hit; through the log, as above.
 fn watchpoint(frame: &mut TrapFrame) {
-    percpu::current().count(DEBUG as u8);
-    let status = debug::take_status();
-    if status & debug::DR6_BREAKPOINTS != 0 {
-        let address = debug::watched().unwrap_or(0);
-        let text = format_args!("{} was written before {}", Named(address), Named(frame.rip));
-        // A write to the ring itself is not reported.
-        let _ = crate::log::try_record(Level::Warn, "watch", text);
-    }
+    debug::take_status();
+    let text = format_args!("{} was written before {}", Named(debug::last_watched()), Named(frame.rip));
+    // A write to the ring itself is not reported.
+    let _ = crate::log::try_record(Level::Warn, "watch", text);
     idle::wake(percpu::current(), frame);
 }
 
-/// Whether an experiment may have caused this: not a double fault, after which nothing is to be trusted; and what
-/// can also come from outside, only if the instruction was the INT that asks for it.
+/// Whether an experiment may have caused this: not a double fault, after which nothing is to be trusted; nothing in
+/// an NMI that came meanwhile; and what can also come from outside, only if the instruction was the INT that asks for
+/// it. (INT 2 holds no NMIs back. One that comes during its report is taken for one inside another, and is a panic.)
 fn is_provoked(frame: &TrapFrame) -> bool {
     match frame.vector {
+        _ if is_inside_nmi(frame) => false,
         DOUBLE_FAULT => false,
         NMI | MACHINE_CHECK | EXCEPTIONS.. => {
             let int = 0xCD | frame.vector << 8;
@@ -127,6 +182,11 @@ impl Report<'_> {
         writeln!(out, "  rip {}", Named(self.frame.rip))?;
         if let Some(stack) = self.overflowed_stack() {
             writeln!(out, "  kernel stack overflow in task boot: the {stack} stack ran into its guard page")?;
+        } else if self.frame.vector == DOUBLE_FAULT {
+            match stacks::name(self.frame.rsp) {
+                Some(stack) => writeln!(out, "  on the {stack} stack")?,
+                None => writeln!(out, "  rsp {:#x} is in no stack of the kernel's", self.frame.rsp)?,
+            }
         }
         if self.frame.vector == DEBUG {
             // Read here, so that what is left in it does not speak for the next one.
@@ -141,7 +201,9 @@ impl Report<'_> {
     /// The stack that ran over, if that is what this is about. When the guard page is hit, the page fault
     /// itself finds no stack and becomes a double fault; CR2 still holds the address.
     fn overflowed_stack(&self) -> Option<&'static str> {
-        matches!(self.frame.vector, PAGE_FAULT | DOUBLE_FAULT).then(|| stacks::overflowed(self.cr2)).flatten()
+        matches!(self.frame.vector, PAGE_FAULT | DOUBLE_FAULT)
+            .then(|| stacks::overflowed(self.cr2, self.frame.rsp))
+            .flatten()
     }
 
     /// All registers, general and control.

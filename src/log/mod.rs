@@ -26,8 +26,10 @@ pub type Sink = fn();
 static SINK: AtomicUsize = AtomicUsize::new(0);
 /// Records whose number is below this go to the consoles.
 static CONSOLE_LEVEL: AtomicU8 = AtomicU8::new(7);
-/// What the clock reads as zero, and ticks a second; see [`set_clock`].
+/// Until there is a clock: what the time-stamp counter reads as zero, and ticks a second; see [`set_clock`].
 static CLOCK: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+/// What [`follow`] was given, as an address; 0 for none.
+static FOLLOWED: AtomicUsize = AtomicUsize::new(0);
 
 struct KernelLog;
 
@@ -105,14 +107,25 @@ pub fn init() {
     }
 }
 
-/// Sets the time that lines show as zero, and the rate of the time-stamp counter.
+/// Sets the time that lines show as zero, and the rate of the time-stamp counter: what they go by until there is a
+/// clock to [`follow`].
 pub fn set_clock(zero_ticks: u64, hz: u64) {
     CLOCK[0].store(zero_ticks, Ordering::Relaxed);
     CLOCK[1].store(hz, Ordering::Relaxed);
 }
 
+/// From now on lines bear the time of this clock, which shows no less than [`now_ns`] did.
+pub fn follow(now_ns: fn() -> u64) {
+    FOLLOWED.store(now_ns as usize, Ordering::Release);
+}
+
 /// Nanoseconds since the kernel's entry.
 pub fn now_ns() -> u64 {
+    let followed = FOLLOWED.load(Ordering::Acquire);
+    if followed != 0 {
+        // SAFETY: only `follow` stores there, and what it stores is such a function.
+        return unsafe { core::mem::transmute::<usize, fn() -> u64>(followed) }();
+    }
     use crate::arch::x86_64::tsc;
     let [zero, hz] = [&CLOCK[0], &CLOCK[1]].map(|value| value.load(Ordering::Relaxed));
     tsc::to_ns(tsc::read().saturating_sub(zero), hz)
@@ -234,6 +247,18 @@ mod tests {
         assert_eq!(format!("{line}"), "[    0.123456] cpu: on");
         let line = Line { timestamp_ns: 98_765_000_001_999, ..line };
         assert_eq!(format!("{line}"), "[98765.000001] cpu: on");
+    }
+
+    /// Before there is a clock it is 0 here, as nobody has set the counter's rate.
+    #[test]
+    fn the_time_is_the_followed_clocks() {
+        static NOW: AtomicU64 = AtomicU64::new(5);
+        assert_eq!(now_ns(), 0);
+        follow(|| NOW.load(Ordering::Relaxed));
+        assert_eq!(now_ns(), 5);
+        NOW.store(7, Ordering::Relaxed);
+        assert_eq!(now_ns(), 7);
+        FOLLOWED.store(0, Ordering::Relaxed);
     }
 
     #[test]

@@ -5,7 +5,9 @@
 use super::addr::{Frame, FrameRange};
 use super::frame::plan::Plan;
 use super::frame::zones::Level;
-use super::frame::{FrameCache, FrameInfo, FreeError, MAX_ORDER, MappedTable, Owner, Request, Table, Zone, Zones};
+use super::frame::{
+    FrameCache, FrameInfo, FreeError, MAX_ORDER, MappedTable, Owner, Request, Table, Zone, Zones,
+};
 use crate::arch::x86_64::paging::live::{self, DirectMap};
 use crate::arch::x86_64::paging::map::map_range;
 use crate::arch::x86_64::paging::{ENTRIES, Entry, Flags, Tables};
@@ -23,8 +25,7 @@ static ZONES: Once<IrqLock<Zones<MappedTable>>> = Once::new();
 static COVERED: Once<Covered> = Once::new();
 
 /// Frames freed lately, on this CPU.
-static CACHE: PerCpuCell<FrameCache> = 
-    PerCpuCell::new([const { UnsafeCell::new(FrameCache::new()) }; CPUS]);
+static CACHE: PerCpuCell<FrameCache> = PerCpuCell::new([const { UnsafeCell::new(FrameCache::new()) }; CPUS]);
 
 struct Covered {
     runs: [FrameRange; super::frame::plan::PIECES_MAX],
@@ -45,7 +46,8 @@ struct Reserved {
 
 impl Tables for Reserved {
     fn allocate(&mut self) -> Option<u64> {
-        let frame = self.frames.start()?.checked_add(self.used).filter(|&frame| self.frames.contains(frame))?;
+        let frame =
+            self.frames.start()?.checked_add(self.used).filter(|&frame| self.frames.contains(frame))?;
         self.used += 1;
         let table = frame.start().as_u64();
         (0..ENTRIES).for_each(|index| DirectMap.set(table, index, Entry::default()));
@@ -93,12 +95,15 @@ pub fn init(regions: &'static [MemoryRegion]) {
     info!(
         target: "memory",
         "{} MiB free in {} zones, {} KiB for the frame table",
-        free * PAGE_SIZE >> 20,
+        (free * PAGE_SIZE) >> 20,
         Zone::ALL.iter().filter(|&&zone| zones.zone(zone).managed_frames() > 0).count(),
         plan.table_bytes() >> 10
     );
     ZONES.call_once(|| IrqLock::new(zones));
-    page_source::set(|| allocate(Owner::PageTable).map(|frame| frame.start().as_u64()));
+    page_source::set(page_source::PageSource {
+        allocate: || allocate(Owner::PageTable).map(|frame| frame.start().as_u64()),
+        free: |table| self::free(Frame::new(table / PAGE_SIZE).expect("a table is a frame")),
+    });
 }
 
 /// What is known of a frame; `None` for one that is no RAM of ours.

@@ -2,12 +2,25 @@
 //!
 //! Pure parts, tested on the host against models: [`addr`] (addresses that do not mix), [`frame`] (the buddy allocator
 //! and its per-CPU caches), [`slab`] (the heap), [`vma`] (what an address space is meant to hold).
+//! At work on the machine: `frames`, `heap` and `vmalloc`.
 
 pub mod addr;
 pub mod frame;
 #[cfg(target_os = "none")]
 pub mod frames;
-#[cfg(test)]
+#[cfg(target_os = "none")]
+pub mod heap;
+#[cfg(any(test, target_os = "none"))]
 pub mod slab;
-#[cfg(test)]
+#[cfg(any(test, target_os = "none"))]
 pub mod vma;
+#[cfg(target_os = "none")]
+pub mod vmalloc;
+
+/// Takes over all RAM, and the heap on it. Once, before anything else asks for memory; see
+/// [`frames::init`] for what must not be in use any more.
+#[cfg(target_os = "none")]
+pub fn init(regions: &'static [crate::boot::info::MemoryRegion]) {
+    frames::init(regions);
+    heap::init();
+}

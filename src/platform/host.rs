@@ -190,6 +190,10 @@ impl Platform for Host {
         }
     }
 
+    fn pci_root(index: usize) -> Option<(u16, u8)> {
+        (index == 0).then_some((0, 0))
+    }
+
     fn acpi_root() -> Option<u64> {
         None
     }

@@ -5,14 +5,24 @@
 //! when the kernel is compiled, so a call through the trait is the call of the function behind it, or that function's
 //! body (docs/04-interrupts.md shows it in the disassembly).
 //!
-//! What is built on the trait alone, and so belongs to no machine: [`timers`].
+//! What is built on the trait alone, and so belongs to no machine: [`timers`], [`pci_bus`] and [`intx`].
 
+#[cfg(any(test, target_os = "none"))]
+pub mod chain;
+#[cfg(any(test, target_os = "none"))]
+pub mod ecam;
 #[cfg(test)]
 pub mod host;
+#[cfg(any(test, target_os = "none"))]
+pub mod intx;
+#[cfg(target_os = "none")]
+pub mod kernel_tables;
 #[cfg(any(test, target_os = "none"))]
 pub mod page_source;
 #[cfg(target_os = "none")]
 pub mod pc;
+#[cfg(any(test, target_os = "none"))]
+pub mod pci_bus;
 #[cfg(any(test, target_os = "none"))]
 pub mod timers;
 
@@ -40,7 +50,9 @@ pub type Handler = fn(usize);
 pub enum Line {
     /// One of the sixteen lines of an ISA device.
     Isa(u8),
-    /// A system interrupt by its global number, with the polarity and trigger that the ACPI tables give to such.
+    /// A system interrupt by the number that ACPI's tables give it, as in SCI_INT: the ISA line of that number where
+    /// there are 8259s or an override, else the global one. Level-triggered, active low unless the override has it
+    /// otherwise, and shared.
     Global(u32),
     /// The pin (0 is INTA#) of a PCI function. Shared between functions: a handler says nothing if it was not for it.
     Pci { at: PciAddress, pin: u8 },
@@ -192,6 +204,9 @@ pub trait Platform: 'static {
     fn pci_read(at: PciAddress, offset: u16, width: u8) -> u32;
     /// Writes 1, 2 or 4 bytes of it.
     fn pci_write(at: PciAddress, offset: u16, width: u8, value: u32);
+
+    /// The `index`th bus that is behind no bridge: segment and number; `None` past the last. Where walks begin.
+    fn pci_root(index: usize) -> Option<(u16, u8)>;
 
     // ---- ACPI ----
 

@@ -1,32 +1,43 @@
-//! Where a machine's own code gets pages for page tables: from memory management, a layer above, which says so here.
+//! Where a machine's own code gets pages for page tables, and gives them back: from memory management, a layer above,
+//! which says so here.
 
-use core::sync::atomic::{AtomicPtr, Ordering};
+use spin::Once;
 
-/// Gives a page, by its physical address, with whatever is in it; `None` if memory is out.
-pub type PageSource = fn() -> Option<u64>;
+/// Both ways.
+#[derive(Clone, Copy)]
+pub struct PageSource {
+    /// A page, by its physical address, with whatever is in it; `None` if memory is out.
+    pub allocate: fn() -> Option<u64>,
+    /// Takes a page back that came from `allocate`.
+    pub free: fn(u64),
+}
 
-/// A [`PageSource`], as an address; null before there is one.
-static SOURCE: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+static SOURCE: Once<PageSource> = Once::new();
 
 /// Says where pages come from. Before the first device is mapped.
 pub fn set(source: PageSource) {
-    SOURCE.store(source as *mut (), Ordering::Release);
+    SOURCE.call_once(|| source);
 }
 
 /// A page.
 pub fn page() -> Option<u64> {
-    let source = SOURCE.load(Ordering::Acquire);
-    if source.is_null() {
-        return None;
+    (SOURCE.get()?.allocate)()
+}
+
+/// Gives back what [`page`] gave.
+pub fn free(page: u64) {
+    if let Some(source) = SOURCE.get() {
+        (source.free)(page);
     }
-    // SAFETY: `set` alone stores there, and what it stores is a PageSource.
-    let source = unsafe { core::mem::transmute::<*mut (), PageSource>(source) };
-    source()
 }
 
 #[test]
 fn there_is_none_until_it_is_set() {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    static FREED: AtomicU64 = AtomicU64::new(0);
     assert_eq!(page(), None);
-    set(|| Some(0x5000));
+    set(PageSource { allocate: || Some(0x5000), free: |page| FREED.store(page, Ordering::Relaxed) });
     assert_eq!(page(), Some(0x5000));
+    free(0x5000);
+    assert_eq!(FREED.load(Ordering::Relaxed), 0x5000);
 }

@@ -74,22 +74,32 @@ pub fn cancel(id: TimerId) -> bool {
     STATE.lock().queue.cancel(id)
 }
 
-/// Ticks of [`start_ticks`].
+/// Ticks of [`start_ticks`], and since when they are counted.
 static TICKS: AtomicU64 = AtomicU64::new(0);
+static TICKS_SINCE_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Counts `hz` ticks a second from now on, for whoever wants to see them: nothing needs them.
 pub fn start_ticks(hz: u64) {
     let period = 1_000_000_000u64.checked_div(hz).and_then(NonZeroU64::new);
-    let armed = period.map(|period| every(period, |_| _ = TICKS.fetch_add(1, Ordering::Relaxed), 0));
+    let armed = period.map(|period| every(period, tick, 0));
     match armed {
-        Some(Ok(_)) => info!(target: "timers", "{hz} ticks a second"),
+        Some(Ok(_)) => {
+            TICKS_SINCE_NS.store(Machine::now_ns(), Ordering::Relaxed);
+            info!(target: "timers", "{hz} ticks a second");
+        }
         _ => warn!(target: "timers", "hz={hz}: not possible"),
     }
 }
 
-/// How many ticks there were.
-pub fn ticks() -> u64 {
-    TICKS.load(Ordering::Relaxed)
+fn tick(_: usize) {
+    TICKS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// How many ticks there were, and in how many nanoseconds; `None` if nobody wants them. One that was missed altogether, as interrupts were off for
+/// longer than a period, is not among them.
+pub fn ticks() -> Option<(u64, u64)> {
+    let since_ns = Some(TICKS_SINCE_NS.load(Ordering::Relaxed)).filter(|&ns| ns > 0)?;
+    Some((TICKS.load(Ordering::Relaxed), Machine::now_ns().saturating_sub(since_ns)))
 }
 
 /// The armed timers, earliest first: for display.

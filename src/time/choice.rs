@@ -21,6 +21,8 @@ pub enum Tsc {
         invariant: bool,
         states_rate: bool,
     },
+    /// It was measured without success, or does not count.
+    Unmeasured,
     /// The watchdog found it off its rate.
     Strayed,
 }
@@ -29,6 +31,8 @@ pub enum Tsc {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Hpet {
     Absent,
+    /// There is one; it is not to be touched (`nohpet`).
+    Untouched,
     /// No clock can have the period, in femtoseconds, that its register says: see [`is_hpet_period`].
     BadPeriod(u64),
     /// Switched on, it does not count.
@@ -65,6 +69,7 @@ impl Found {
                 Tsc::Absent => Some(Objection::Absent),
                 _ if self.notsc => Some(Objection::Option("notsc")),
                 Tsc::Strayed => Some(Objection::Strayed),
+                Tsc::Unmeasured => Some(Objection::Unmeasurable),
                 Tsc::Present { states_rate: false, .. } if self.measure().is_none() => {
                     Some(Objection::Unmeasurable)
                 }
@@ -73,6 +78,7 @@ impl Found {
             Source::Hpet => match self.hpet {
                 Hpet::Absent => Some(Objection::Absent),
                 _ if self.nohpet => Some(Objection::Option("nohpet")),
+                Hpet::Untouched => Some(Objection::Absent),
                 Hpet::BadPeriod(period_fs) => Some(Objection::BadPeriod(period_fs)),
                 Hpet::Stuck => Some(Objection::Stuck),
                 Hpet::Present { .. } => None,
@@ -154,7 +160,7 @@ impl fmt::Display for Choice {
                     None => f.write_str(", rate stated by the CPU")?,
                 }
                 match self.watched_by {
-                    Some(by) => write!(f, ", to be watched by {by}"),
+                    Some(by) => write!(f, ", watched by {by}"),
                     None if invariant => Ok(()),
                     None => f.write_str(", with nothing to watch it by"),
                 }
@@ -206,19 +212,21 @@ mod tests {
                 Found { tsc: Tsc::Present { invariant: true, states_rate: true }, ..ALL },
                 "TSC, invariant, rate stated by the CPU",
             ),
-            (
-                Found { tsc: NOT_INVARIANT, ..ALL },
-                "TSC, not invariant, measured by HPET, to be watched by HPET",
-            ),
+            (Found { tsc: NOT_INVARIANT, ..ALL }, "TSC, not invariant, measured by HPET, watched by HPET"),
             (
                 Found { tsc: NOT_INVARIANT, nohpet: true, ..ALL },
-                "TSC, not invariant, measured by PM timer, to be watched by PM timer",
+                "TSC, not invariant, measured by PM timer, watched by PM timer",
             ),
             (
                 Found { tsc: NOT_INVARIANT, ..bare },
                 "TSC, not invariant, measured by PIT, with nothing to watch it by",
             ),
             (Found { tsc: Tsc::Strayed, ..ALL }, "HPET, 64 bits: TSC strayed"),
+            (Found { tsc: Tsc::Unmeasured, ..ALL }, "HPET, 64 bits: TSC of unknown rate"),
+            (
+                Found { tsc: Tsc::Strayed, hpet: Hpet::Untouched, nohpet: true, ..ALL },
+                "PM timer, 24 bits: TSC strayed, HPET off by nohpet",
+            ),
             (Found { notsc: true, ..ALL }, "HPET, 64 bits: TSC off by notsc"),
             (
                 Found { notsc: true, nohpet: true, ..ALL },
@@ -255,8 +263,8 @@ mod tests {
     #[test]
     fn every_machine_gets_its_best_clock() {
         let mut machines = 0;
-        for tsc in [Tsc::Absent, Tsc::Strayed, NOT_INVARIANT, ALL.tsc] {
-            for hpet in [Hpet::Absent, Hpet::Stuck, Hpet::BadPeriod(1), ALL.hpet] {
+        for tsc in [Tsc::Absent, Tsc::Unmeasured, Tsc::Strayed, NOT_INVARIANT, ALL.tsc] {
+            for hpet in [Hpet::Absent, Hpet::Untouched, Hpet::Stuck, Hpet::BadPeriod(1), ALL.hpet] {
                 for bits in 0..16 {
                     let bit = |n: u32| bits & 1 << n != 0;
                     let pm_timer = bit(0).then_some(32);
@@ -286,7 +294,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(machines, 256);
+        assert_eq!(machines, 400);
     }
 
     #[test]

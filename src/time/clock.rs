@@ -64,10 +64,10 @@ pub struct Timebase {
 }
 
 impl Timebase {
-    /// Longest time between two calls of [`Clock::refresh`]: half of what the counter counts before it
-    /// wraps.
+    /// Longest time between two calls of [`Clock::refresh`]: three quarters of what the counter counts before
+    /// it wraps. One that comes late by an eighth more still comes in time.
     pub fn max_gap_ns(&self) -> u64 {
-        self.rate.to_ns(mask(self.width_bits) / 2)
+        self.rate.to_ns(mask(self.width_bits) / 4 * 3)
     }
 }
 
@@ -203,12 +203,16 @@ impl Clock {
         // Each further round means that a change happened meanwhile, of which there are a few a second.
         loop {
             let state = self.state.load(Acquire);
-            let ns = self.lines[(state & LINE) as usize].ns(counters);
+            let line = &self.lines[(state & LINE) as usize];
+            let ns = line.ns(counters);
+            let is_wide = line.mask.load(Relaxed) == u64::MAX;
             fence(Acquire);
             if self.state.load(Relaxed) != state {
                 continue;
             }
-            if state & CAREFUL == 0 {
+            // A narrow counter that nobody has read in time has come round: careful readers see time stand then,
+            // others would see it go back. Beside a trip over the bus it costs nothing.
+            if state & CAREFUL == 0 && is_wide {
                 return ns;
             }
             if let Some(ns) = self.careful(state, ns) {
@@ -252,14 +256,16 @@ impl Clock {
         self.change(counters, |old| Some(Timebase { rate, ..old? }))
     }
 
-    /// To be called at least every [`Timebase::max_gap_ns`]: moves the anchor if a quarter of the counter's
-    /// range lies behind it, and ends a carefulness that a change had to leave.
+    /// To be called at least every [`Timebase::max_gap_ns`]: moves the anchor, if the counter comes round at all, and
+    /// ends a carefulness that a change had to leave.
+    ///
+    /// It does not ask how far the anchor is behind: if the counter has come round unread, that looks like a little,
+    /// while the clock stands at what it has shown, and no later time would ever come.
     pub fn refresh(&self, counters: &impl Counters) -> Result<(), Busy> {
         let state = self.state.load(Acquire);
-        let line = &self.lines[(state & LINE) as usize];
-        let is_far = line.elapsed(line.count(counters)) > line.mask.load(Relaxed) / 4;
+        let is_wide = self.lines[(state & LINE) as usize].mask.load(Relaxed) == u64::MAX;
         // Should the line have changed while it was looked at, then it is fresh.
-        if state & CAREFUL == 0 && !is_far { Ok(()) } else { self.change(counters, |old| old) }
+        if state & CAREFUL == 0 && is_wide { Ok(()) } else { self.change(counters, |old| old) }
     }
 
     /// Whether readers are careful just now.

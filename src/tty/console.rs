@@ -228,14 +228,28 @@ pub fn drain() {
 
 /// Prints the log lines that the consoles have not had. In an interrupt handler it does nothing: they wait.
 pub fn print_log() {
-    if Machine::in_interrupt() {
-        return;
+    if !Machine::in_interrupt() {
+        print_waiting();
     }
+}
+
+fn print_waiting() {
     let mut buffer = log::LineBuffer::new();
     while let Some(line) = log::next_for_console(&mut buffer) {
         write(line);
         write("\n");
     }
+}
+
+/// The same for work that runs on top of interrupted code: prints if that code is not printing itself. Else it does
+/// nothing and returns false.
+pub fn print_log_on_top() -> bool {
+    if SCREEN.try_lock().is_none() || TEXT.try_lock().is_none() {
+        return false;
+    }
+    // This CPU's interrupted code does not go on meanwhile, so the locks stay free, or come free.
+    print_waiting();
+    true
 }
 
 /// The console as a `fmt::Write`. What is written reaches the serial line at once, and the screen when nothing

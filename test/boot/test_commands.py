@@ -66,6 +66,9 @@ def shell_commands(t):
             check(done.returncode == 0, f"`{command}` ends with {done.returncode}:\n{done.stdout[-3000:]}")
 
 
+ASKS = ("user hello",)
+
+
 @test("monitor-lines-in-documents")
 def monitor_lines(t):
     """Each line that a document shows behind the prompt is understood, unless the document shows how it is not."""
@@ -76,5 +79,6 @@ def monitor_lines(t):
     guest = t.boot()
     for line in sorted(lines):
         if not ENDS.match(line):
-            output = guest.command(line)
+            # What asks something back is answered with another line.
+            output = guest.command(line + ("\rreader" if line in ASKS else ""), timeout=120)
             check(not REFUSED.search(output), f"`{line}` in a document gives {output!r}")

@@ -23,6 +23,12 @@ class Summaries(unittest.TestCase):
         self.assertEqual(run.unittest_summary("Ran 7 tests in 0.1s\n\nFAILED (failures=1, errors=2, skipped=1)\n"), (3, 3, 1))
         self.assertEqual(run.unittest_summary("Traceback"), (0, 0, 0))
 
+    def test_a_fuzzer_that_tried_too_little_has_failed(self):
+        line = "test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.01s\n"
+        for said, failed in (("acpi fuzz: 1000 mutated tables, seed 4\n", 0), ("acpi fuzz: 999 mutated tables\n", 1), ("", 1)):
+            with contextlib.redirect_stdout(io.StringIO()):
+                self.assertEqual(run.fuzz_summary(1000)(said + line), (2, failed, 0), said)
+
     def test_a_host_run_that_tests_nothing_or_breaks_off_has_failed(self):
         for command in ("true", "echo 'test result: ok. 3 passed; 0 failed; 0 ignored'; false"):
             count = run.Count()

@@ -252,11 +252,11 @@ pub use live::{enable, enabled};
 mod live {
     use super::super::cr::{self, Cr0, Cr4, Xcr0};
     use super::super::msr::{self, numbers};
+    use super::super::patch::{self, kinds::PATCH_SMAP};
     use super::{Features, cpuid};
 
     unsafe extern "C" {
         // asm/interrupts.S
-        static mut trap_has_smap: u8;
         static mut trap_has_fsgsbase: u8;
     }
 
@@ -278,7 +278,7 @@ mod live {
     /// required missing.
     pub unsafe fn enable(features: Features) {
         let when = |feature, bits| if features.contains(feature) { bits } else { Cr4::empty() };
-        let cr0 = Cr0::read() | Cr0::WP | Cr0::NE | Cr0::MP;
+        let cr0 = Cr0::read() | Cr0::WP | Cr0::NE | Cr0::MP | Cr0::AM;
         let cr4 = Cr4::PAE
             | Cr4::DE
             | Cr4::OSFXSR
@@ -290,7 +290,7 @@ mod live {
             | when(Features::SMEP, Cr4::SMEP)
             | when(Features::SMAP, Cr4::SMAP)
             | when(Features::UMIP, Cr4::UMIP);
-        // SAFETY: WP and SMAP/SMEP restrict accesses this kernel does not make; each CR4 bit is gated by its
+        // SAFETY: WP and SMAP/SMEP restrict accesses this kernel does not make; AM concerns ring 3; each CR4 bit is gated by its
         // CPUID bit; PAT is required. The TLB is flushed after the PAT changed, as its section asks.
         unsafe {
             (cr0 - Cr0::EM - Cr0::TS - Cr0::NW - Cr0::CD).write();
@@ -300,8 +300,10 @@ mod live {
             if features.contains(Features::XSAVE) {
                 supported_state(features).write();
             }
-            // From here on CLAC and RDGSBASE exist.
-            (&raw mut trap_has_smap).write_volatile(features.contains(Features::SMAP).into());
+            if features.contains(Features::SMAP) {
+                patch::apply(PATCH_SMAP);
+            }
+            // From here on RDGSBASE exists.
             (&raw mut trap_has_fsgsbase).write_volatile(features.contains(Features::FSGSBASE).into());
         }
     }

@@ -160,6 +160,16 @@ mod live {
         read!("cr3")
     }
 
+    /// Goes over to another address space. Translations that are not global are forgotten.
+    ///
+    /// # Safety
+    /// `root` is a top table whose upper half is the kernel's, and stays one as long as it is in CR3. Nothing in the
+    /// lower half is needed.
+    pub unsafe fn set_cr3(root: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { asm!("mov cr3, {}", in(reg) root, options(nostack, preserves_flags)) };
+    }
+
     /// Local APIC's task priority, as CR8 shows it.
     pub fn cr8() -> u64 {
         read!("cr8")
@@ -184,6 +194,12 @@ mod live {
             asm!("mov cr3, {}", in(reg) cr3, options(nostack, preserves_flags));
             cr4.write();
         }
+    }
+
+    /// Forgets every cached translation that is not global.
+    pub fn flush_tlb_user() {
+        // SAFETY: the same tables again (SDM vol. 3 §4.10.4.1).
+        unsafe { asm!("mov cr3, {}", in(reg) cr3(), options(nostack, preserves_flags)) };
     }
 
     /// Forgets the translation of the page that holds `address`.

@@ -58,6 +58,9 @@ bitflags! {
 impl fmt::Display for PageFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.contains(Self::USER) { "user " } else { "kernel " })?;
+        if self.contains(Self::SHADOW_STACK) {
+            f.write_str("shadow-stack ")?;
+        }
         f.write_str(if self.contains(Self::FETCH) {
             "fetch from "
         } else if self.contains(Self::WRITE) {
@@ -67,6 +70,10 @@ impl fmt::Display for PageFault {
         })?;
         f.write_str(if self.contains(Self::RESERVED) {
             "a page whose tables have a reserved bit set"
+        } else if self.contains(Self::PROTECTION_KEY) {
+            "a page whose protection key does not allow it"
+        } else if self.contains(Self::SGX) {
+            "a page that SGX does not allow it for"
         } else if self.contains(Self::PRESENT) {
             "a page that does not allow it"
         } else {
@@ -113,7 +120,13 @@ mod tests {
         assert_eq!(text(14, 0b00011), "kernel write to a page that does not allow it");
         assert_eq!(text(14, 0b10101), "user fetch from a page that does not allow it");
         assert_eq!(text(14, 0b01001), "kernel read of a page whose tables have a reserved bit set");
+        assert_eq!(text(14, 0b00100), "user read of a page that is not present");
+        assert_eq!(text(14, 1 << 5 | 0b111), "user write to a page whose protection key does not allow it");
+        assert_eq!(text(14, 1 << 6 | 0b111), "user shadow-stack write to a page that does not allow it");
+        assert_eq!(text(14, 1 << 15 | 0b101), "user read of a page that SGX does not allow it for");
         assert_eq!(text(13, 0x1238), "GDT entry 583");
+        assert_eq!(text(13, 0x1C), "LDT entry 3");
+        assert_eq!(text(13, 32 * 8 + 3), "IDT vector 32, by an external event");
         assert_eq!(text(11, 255 * 8 + 2), "IDT vector 255");
         assert_eq!(text(13, 0), "no selector involved");
         assert_eq!(text(8, 0), "-");

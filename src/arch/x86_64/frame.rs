@@ -56,9 +56,26 @@ macro_rules! offset {
 /// Vectors below this are the CPU's exceptions.
 pub const EXCEPTIONS: u64 = 32;
 
+/// The system calls' slow door: the one vector that ring 3 may raise itself. As Linux has it.
+pub const SYSCALL_INT: u64 = 0x80;
+/// What stands for the vector in the frame of a SYSCALL: no interrupt has it. `error` holds the number of the call.
+pub const SYSCALL_VECTOR: u64 = 0x100;
+/// The same for a SYSCALL from 32-bit code.
+pub const SYSCALL_COMPAT_VECTOR: u64 = 0x101;
+
+/// RFLAGS: a trap after each instruction.
+pub const RFLAGS_TF: u64 = 1 << 8;
+/// RFLAGS: the next instruction is not stopped at by a breakpoint.
+pub const RFLAGS_RF: u64 = 1 << 16;
+
 /// What assembly knows of it; see build.rs.
 pub const ASM: &[(&str, u64)] = &[
     ("EXCEPTIONS", EXCEPTIONS),
+    ("SYSCALL_INT", SYSCALL_INT),
+    ("SYSCALL_VECTOR", SYSCALL_VECTOR),
+    ("SYSCALL_COMPAT_VECTOR", SYSCALL_COMPAT_VECTOR),
+    ("RFLAGS_TF", RFLAGS_TF),
+    ("RFLAGS_RF", RFLAGS_RF),
     offset!("FRAME_R15", r15),
     offset!("FRAME_R14", r14),
     offset!("FRAME_R13", r13),

@@ -1,16 +1,17 @@
 //! The HPET: one counter that always runs, at 10 MHz or more, and comparators that interrupt when it reaches
 //! a value.
 //!
-//! The ACPI table of the same name says where it is; who brings up the clocks makes an [`Hpet`] of it, reads it through
-//! [`Counter`], and uses a comparator where the local APIC has no timer.
+//! The ACPI table of the same name says where it is; who brings up the clocks makes an [`Hpet`] of it and reads it
+//! through [`Counter`], anybody at any time. The comparators belong to one owner, who lets nobody else near them: it
+//! is the alarm where there is no local APIC.
 //!
 //! Invariants:
 //! * a period of 0 or above 100 ns is no HPET's, and is not divided by;
 //! * the counter is written only while it stands still;
 //! * all accesses are 32 bits wide: a wide counter is read upper half, lower half, upper half, since not every machine
 //!   (QEMU before 9.1 under TCG is one that does not) takes a 64-bit read, or takes it in one piece;
-//! * a counter of 32 bits is extended; whoever uses it as a clock looks at it once in [`Hpet::longest_silence`];
-//! * legacy replacement stays off: it would take IRQ 0 and IRQ 8 away from the 8254 and the RTC;
+//! * legacy replacement, which takes IRQ 0 and IRQ 8 away from the 8254 and the RTC, is on only where it was asked for:
+//!   without I/O APICs it is the comparators' one way to the CPU;
 //! * comparators are used with 32 bits, wide or not, so that one write sets them: a value set in two would match in
 //!   between. They match again when 32 bits have wrapped, and some at the wrap: an interrupt is a hint to look
 //!   at the clock, never proof;
@@ -19,8 +20,9 @@
 //! Source: IA-PC HPET specification 1.0a, §2.3 "Register definitions", §2.4 "Theory of operation".
 
 use super::access::Mmio32;
-use super::counter::{Counter, Extended, Rate};
 use super::line::Trigger;
+use crate::time::counter::Counter;
+use crate::time::rate::Rate;
 use core::fmt;
 
 /// Bytes of registers.
@@ -51,6 +53,7 @@ const ENABLE_CNF: u32 = 1 << 0;
 const LEG_RT_CNF: u32 = 1 << 1;
 /// General capabilities.
 const COUNT_SIZE_CAP: u32 = 1 << 13;
+const LEG_RT_CAP: u32 = 1 << 15;
 /// Of a timer: level-triggered, interrupts on, periodic, can be periodic, 64 bits, the next write sets the
 /// accumulator, use 32 bits, where to (5 bits), MSIs on, can do MSIs.
 const INT_TYPE: u32 = 1 << 1;
@@ -66,7 +69,6 @@ const FSB_EN: u32 = 1 << 14;
 
 /// "Must be less than or equal to 05F5_E100h", 100 ns.
 const MAX_PERIOD_FS: u32 = 100_000_000;
-const FS_PER_SECOND: u64 = 1_000_000_000_000_000;
 /// How often the counter is read before it counts as standing. It moves within 100 ns, a read takes longer.
 const SPINS: u32 = 10_000;
 /// A comparator set this few ticks ahead is too late: the write may take its time to arrive.
@@ -88,6 +90,8 @@ pub enum HpetError {
     Route { irq: u8, routes: u32 },
     /// The comparator has no periodic mode.
     NotPeriodic,
+    /// It cannot take the place of the 8254 and the RTC.
+    NoLegacy,
 }
 
 impl fmt::Display for HpetError {
@@ -101,6 +105,7 @@ impl fmt::Display for HpetError {
                 write!(f, "HPET: no way to I/O APIC line {irq}, only to {routes:#x}")
             }
             Self::NotPeriodic => f.write_str("HPET: the comparator has no periodic mode"),
+            Self::NoLegacy => f.write_str("HPET: no legacy replacement"),
         }
     }
 }
@@ -130,8 +135,7 @@ pub struct Hpet<M> {
     registers: M,
     rate: Rate,
     period_fs: u32,
-    /// For a counter of 32 bits.
-    extended: Option<Extended>,
+    wide: bool,
     timers: u8,
 }
 
@@ -143,13 +147,13 @@ impl<M: Mmio32> Hpet<M> {
             return Err(HpetError::Absent);
         }
         let period = registers.read(reg::PERIOD_FS);
-        let rate = match Rate::new(FS_PER_SECOND, u64::from(period)) {
+        let rate = match Rate::from_period_fs(u64::from(period)) {
             Some(rate) if period <= MAX_PERIOD_FS => rate,
             _ => return Err(HpetError::Period(period)),
         };
         let wide = capabilities & COUNT_SIZE_CAP != 0;
         let timers = (capabilities >> 8 & 0x1F) as u8 + 1;
-        let mut this = Self { registers, rate, period_fs: period, extended: None, timers };
+        let this = Self { registers, rate, period_fs: period, wide, timers };
         // Bits that are not ours, here and below, are kept: §2.3.1 asks for it.
         let configuration = this.registers.read(reg::CONFIGURATION) & !(ENABLE_CNF | LEG_RT_CNF);
         this.registers.write(reg::CONFIGURATION, configuration);
@@ -164,9 +168,6 @@ impl<M: Mmio32> Hpet<M> {
         if !this.moves() {
             this.registers.write(reg::CONFIGURATION, configuration);
             return Err(HpetError::Stopped);
-        }
-        if !wide {
-            this.extended = Some(Extended::new(32, u64::from(this.low())));
         }
         Ok(this)
     }
@@ -204,30 +205,9 @@ impl<M: Mmio32> Hpet<M> {
         u64::from(high) << 32
     }
 
-    /// The counter as the chip has it: [`Hpet::width_bits`] bits, 0 above them.
-    #[inline]
-    pub fn count(&self) -> u64 {
-        if self.is_wide() { self.wide() } else { u64::from(self.low()) }
-    }
-
-    /// 32 or 64.
-    pub const fn width_bits(&self) -> u32 {
-        if self.is_wide() { 64 } else { 32 }
-    }
-
     /// Femtoseconds in a tick; valid.
     pub const fn period_fs(&self) -> u32 {
         self.period_fs
-    }
-
-    /// It counts with 64 bits.
-    pub const fn is_wide(&self) -> bool {
-        self.extended.is_none()
-    }
-
-    /// Ticks within which it must be read again; `None` if it can be left alone.
-    pub fn longest_silence(&self) -> Option<u64> {
-        self.extended.as_ref().map(Extended::longest_silence)
     }
 
     /// How many comparators there are.
@@ -255,7 +235,7 @@ impl<M: Mmio32> Hpet<M> {
     }
 
     /// Comparator `n` will interrupt by line `irq` of the I/O APIC. It stays off.
-    pub fn route(&mut self, n: u8, irq: u8, trigger: Trigger) -> Result<(), HpetError> {
+    pub fn route(&self, n: u8, irq: u8, trigger: Trigger) -> Result<(), HpetError> {
         let routes = self.abilities(n)?.routes;
         let refused = HpetError::Route { irq, routes };
         if irq >= 32 || routes >> irq & 1 == 0 {
@@ -269,17 +249,27 @@ impl<M: Mmio32> Hpet<M> {
         if held == u32::from(irq) { Ok(()) } else { Err(refused) }
     }
 
-    /// One interrupt when [`Counter::ticks`] is `deadline`. The comparator fires when the counter *is* at its value,
-    /// not when it is past: the counter is read again after the write, and a comparator that came too late
-    /// says so.
-    pub fn arm(&mut self, n: u8, deadline: u64) -> Result<Armed, HpetError> {
+    /// Puts comparator 0 in the place of the 8254, as IRQ 0, and comparator 1 in that of the RTC's interrupt, as IRQ 8:
+    /// at the 8259s, and at the I/O APIC's lines 2 and 8. Neither chip interrupts any more.
+    pub fn replace_legacy(&self) -> Result<(), HpetError> {
+        if self.registers.read(reg::CAPABILITIES) & LEG_RT_CAP == 0 {
+            return Err(HpetError::NoLegacy);
+        }
+        for n in 0..2.min(self.timers) {
+            self.change(n, INT_ENB | TYPE_PERIODIC | FSB_EN | INT_TYPE, MODE_32);
+        }
+        let configuration = self.registers.read(reg::CONFIGURATION);
+        self.registers.write(reg::CONFIGURATION, configuration | LEG_RT_CNF);
+        let held = self.registers.read(reg::CONFIGURATION) & LEG_RT_CNF != 0;
+        if held { Ok(()) } else { Err(HpetError::NoLegacy) }
+    }
+
+    /// One interrupt `ahead` ticks from now. The comparator fires when the counter *is* at its value, not when it is
+    /// past: the counter is read again after the write, and a comparator that came too late says so.
+    pub fn arm(&self, n: u8, ahead: u64) -> Result<Armed, HpetError> {
         self.check(n)?;
-        let now = self.ticks();
-        let Some(ahead) = deadline.checked_sub(now).filter(|&ahead| ahead > 0) else {
-            return Ok(Armed::Now);
-        };
         let ahead = u32::try_from(ahead).unwrap_or(MAX_AHEAD).min(MAX_AHEAD);
-        let value = (now as u32).wrapping_add(ahead);
+        let value = self.low().wrapping_add(ahead);
         self.registers.write(reg::comparator(n), value);
         self.change(n, TYPE_PERIODIC, INT_ENB | MODE_32);
         let left = value.wrapping_sub(self.low()) as i32;
@@ -287,7 +277,7 @@ impl<M: Mmio32> Hpet<M> {
     }
 
     /// An interrupt every `period` ticks from now on.
-    pub fn arm_periodic(&mut self, n: u8, period: u32) -> Result<(), HpetError> {
+    pub fn arm_periodic(&self, n: u8, period: u32) -> Result<(), HpetError> {
         if !self.abilities(n)?.periodic {
             return Err(HpetError::NotPeriodic);
         }
@@ -303,14 +293,14 @@ impl<M: Mmio32> Hpet<M> {
     }
 
     /// No more interrupts from comparator `n`; one that is on its way still comes.
-    pub fn disarm(&mut self, n: u8) -> Result<(), HpetError> {
+    pub fn disarm(&self, n: u8) -> Result<(), HpetError> {
         self.check(n)?;
         self.change(n, INT_ENB, 0);
         Ok(())
     }
 
     /// For a level-triggered comparator: has it interrupted? If so, its line goes down.
-    pub fn acknowledge(&mut self, n: u8) -> Result<bool, HpetError> {
+    pub fn acknowledge(&self, n: u8) -> Result<bool, HpetError> {
         self.check(n)?;
         let active = self.registers.read(reg::INTERRUPT_STATUS) >> n & 1 != 0;
         if active {
@@ -322,15 +312,16 @@ impl<M: Mmio32> Hpet<M> {
 
 impl<M: Mmio32> Counter for Hpet<M> {
     #[inline]
-    fn ticks(&self) -> u64 {
-        match &self.extended {
-            None => self.wide(),
-            Some(extended) => extended.extend(u64::from(self.low())),
-        }
+    fn read(&self) -> u64 {
+        if self.wide { self.wide() } else { u64::from(self.low()) }
     }
 
-    fn rate(&self) -> Rate {
-        self.rate
+    fn rate(&self) -> Option<Rate> {
+        Some(self.rate)
+    }
+
+    fn width_bits(&self) -> u32 {
+        if self.wide { 64 } else { 32 }
     }
 }
 

@@ -6,7 +6,6 @@
 
 pub mod access;
 pub mod apic;
-pub mod counter;
 pub mod cpu;
 pub mod cr;
 pub mod exceptions;
@@ -19,13 +18,17 @@ pub mod ioapic;
 pub mod line;
 pub mod msr;
 pub mod paging;
+pub mod patch;
 pub mod pic;
+pub mod pirq;
 pub mod pit;
 pub mod pmtimer;
 pub mod rtc;
 pub mod selectors;
+pub mod syscall;
 pub mod tsc;
 pub mod tsc_rate;
+pub mod usercopy;
 
 #[cfg(not(target_os = "linux"))]
 pub mod port;
@@ -52,3 +55,5 @@ pub mod reset;
 pub mod segment;
 #[cfg(target_os = "none")]
 pub mod stacks;
+#[cfg(target_os = "none")]
+pub mod user;

@@ -2,7 +2,7 @@
 //! hardware-reduced ones.
 //!
 //! The FADT says where it is (a port or memory: the caller's closure knows) and how wide (flag TMR_VAL_EXT).
-//! It wraps every 4.7 s or 20 min, and must be read twice as often: see `counter::Extended`.
+//! It wraps every 4.7 s or 20 min: `time::clock` counts the rounds.
 //!
 //! Invariants: it is believed once it has been seen to move, and evenly; a reading from a chip that does not latch its
 //! counter (early PIIX4s, "ACPI timer errata") is one of three that are in order.
@@ -10,7 +10,8 @@
 //! Source: ACPI 6.5 §4.8.3.3 "Power management timer"; Intel 82371AB (PIIX4) specification update, erratum on
 //! the timer's read.
 
-use super::counter::{Counter, Extended, Rate};
+use crate::time::counter::Counter;
+use crate::time::rate::Rate;
 use core::fmt;
 
 /// Ticks a second: the colour carrier of American television, for which crystals were cheap.
@@ -69,14 +70,12 @@ pub struct PmTimer<R> {
     width: Width,
     /// One reading is not to be trusted.
     thrice: bool,
-    extended: Extended,
 }
 
 impl<R: Fn() -> u32> PmTimer<R> {
     /// Looks whether it runs. `unlatched`: the chipset is a PIIX4 before revision 3, whose readings can be wrong.
     pub fn start(read: R, width: Width, unlatched: bool) -> Result<Self, PmTimerError> {
-        let extended = Extended::new(width.bits(), 0);
-        let mut this = Self { read, width, thrice: unlatched, extended };
+        let this = Self { read, width, thrice: unlatched };
         let mut last = this.raw();
         for _ in 0..PROBES {
             let next = (0..SPINS).map(|_| this.raw()).find(|&next| next != last);
@@ -86,29 +85,13 @@ impl<R: Fn() -> u32> PmTimer<R> {
             }
             last = next;
         }
-        this.extended = Extended::new(width.bits(), u64::from(last));
         Ok(this)
-    }
-
-    /// Ticks within which it must be read again.
-    pub const fn longest_silence(&self) -> u64 {
-        self.extended.longest_silence()
-    }
-
-    pub const fn width(&self) -> Width {
-        self.width
     }
 
     /// The register's value. The upper 8 of 24 bits are reserved, not 0.
     #[inline]
     fn once(&self) -> u32 {
         (self.read)() & self.width.mask()
-    }
-
-    /// The count as the chip has it: as many bits as it is wide, 0 above them.
-    #[inline]
-    pub fn count(&self) -> u64 {
-        u64::from(self.raw())
     }
 
     #[inline]
@@ -134,12 +117,16 @@ impl<R: Fn() -> u32> PmTimer<R> {
 
 impl<R: Fn() -> u32> Counter for PmTimer<R> {
     #[inline]
-    fn ticks(&self) -> u64 {
-        self.extended.extend(self.count())
+    fn read(&self) -> u64 {
+        u64::from(self.raw())
     }
 
-    fn rate(&self) -> Rate {
-        const { Rate::from_hz(HZ).expect("a rate") }
+    fn rate(&self) -> Option<Rate> {
+        Rate::from_hz(HZ)
+    }
+
+    fn width_bits(&self) -> u32 {
+        self.width.bits()
     }
 }
 
@@ -150,7 +137,7 @@ mod tests {
     use std::cell::{Cell, RefCell};
 
     #[test]
-    fn wraps_are_counted_and_reserved_bits_ignored() {
+    fn it_wraps_and_reserved_bits_are_ignored() {
         for (width, noise) in [(Width::Bits24, 0xAB00_0000), (Width::Bits32, 0)] {
             let mask = u64::from(width.mask());
             let truth = Cell::new(mask - 20);
@@ -160,16 +147,14 @@ mod tests {
             };
             // It wraps while it is probed.
             let timer = PmTimer::start(read, width, false).expect("a timer");
-            let offset = truth.get() - timer.extended.extend(truth.get() & mask);
-            assert_eq!((timer.longest_silence(), timer.width()), (mask / 2 + 1, width));
+            assert!(truth.get() > mask);
             for _ in 0..1000 {
-                truth.set(truth.get() + timer.longest_silence() - 10);
-                let now = timer.ticks();
-                assert_eq!(now, truth.get() - offset);
+                truth.set(truth.get() + mask / 3);
+                let now = timer.read();
+                assert_eq!(now, truth.get() & mask);
             }
+            assert_eq!((timer.width_bits(), timer.rate().map(Rate::hz)), (width.bits(), Some(HZ)));
         }
-        let timer = PmTimer::start(counting(1), Width::Bits32, false).expect("a timer");
-        assert_eq!(timer.rate().to_ns(3_579_545), 1_000_000_000);
     }
 
     fn counting(step: u32) -> impl Fn() -> u32 {
@@ -214,12 +199,7 @@ mod tests {
         let random = RefCell::new(Random::new(5));
         let errors = |thrice: bool| {
             let truth = Cell::new(0u64);
-            let timer = PmTimer {
-                read: || unlatched(&truth, &random),
-                width: Width::Bits24,
-                thrice,
-                extended: Extended::new(24, 0),
-            };
+            let timer = PmTimer { read: || unlatched(&truth, &random), width: Width::Bits24, thrice };
             let mut wrong = 0;
             for _ in 0..300_000 {
                 let before = truth.get();

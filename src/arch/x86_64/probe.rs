@@ -14,6 +14,7 @@ unsafe extern "sysv64" {
     fn probe_read_u64(address: u64, value: *mut u64) -> u64;
     fn probe_rdmsr(number: u32, value: *mut u64) -> u64;
     fn probe_wrmsr(number: u32, value: u64) -> u64;
+    fn probe_breakpoint() -> u64;
 }
 
 unsafe extern "C" {
@@ -65,6 +66,12 @@ pub fn rdmsr(number: u32) -> Option<u64> {
 pub unsafe fn wrmsr(number: u32, value: u64) -> bool {
     // SAFETY: a fault is caught; the rest is the caller's promise.
     unsafe { probe_wrmsr(number, value) != 0 }
+}
+
+/// Takes a breakpoint that the exception table foresees; true if it went on as the table says.
+pub fn breakpoint() -> bool {
+    // SAFETY: INT3 is foreseen, and changes nothing.
+    unsafe { probe_breakpoint() == 0 }
 }
 
 fn table() -> &'static [Pair] {

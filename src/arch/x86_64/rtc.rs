@@ -16,6 +16,7 @@
 //! sheet §13.6 (ports, NMI bit); ACPI 6.5 §5.2.9 (FADT: CENTURY).
 
 use super::access::Ports;
+use crate::time::date::DateTime;
 use core::fmt;
 
 const INDEX: u16 = 0x70;
@@ -51,17 +52,6 @@ const PM: u8 = 1 << 7;
 const UIP_SPINS: u32 = 100_000;
 /// Readings before they are given up to agree.
 const READINGS: u32 = 8;
-
-/// A moment, in whichever time zone the clock is set to (UTC, unless somebody else's system is on the machine, too).
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct DateTime {
-    pub year: u16,
-    pub month: u8,
-    pub day: u8,
-    pub hour: u8,
-    pub minute: u8,
-    pub second: u8,
-}
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RtcError {
@@ -148,7 +138,8 @@ impl<P: Ports> Rtc<P> {
         self.read(reg::D) & D_VALID != 0
     }
 
-    /// What time it is.
+    /// What time it is, in whichever time zone the clock is set to (UTC, unless somebody else's system is on the
+    /// machine, too).
     pub fn now(&mut self) -> Result<DateTime, RtcError> {
         let read = self.steady();
         let b = self.read(reg::B);
@@ -205,86 +196,15 @@ fn decode(raw: Raw, b: u8) -> Option<DateTime> {
         let hour = number(raw.hour & !PM).filter(|hour| (1..=12).contains(hour))?;
         hour % 12 + if raw.hour & PM != 0 { 12 } else { 0 }
     };
-    let year = u16::from(number(raw.year).filter(|&year| year < 100)?);
+    let year = i32::from(number(raw.year).filter(|&year| year < 100)?);
     // A register that holds no likely century (it may be any byte of memory, or the FADT wrong) is not believed.
     let century = raw.century.and_then(number).filter(|century| (19..=21).contains(century));
-    let year = match century.map(|century| u16::from(century) * 100 + year) {
+    let year = match century.map(|century| i32::from(century) * 100 + year) {
         Some(whole) if whole >= 1970 => whole,
         _ if year >= 70 => 1900 + year,
         _ => 2000 + year,
     };
-    let (minute, second) = (number(raw.minute)?, number(raw.second)?);
-    DateTime { year, month: number(raw.month)?, day: number(raw.day)?, hour, minute, second }.checked()
-}
-
-const fn is_leap(year: u16) -> bool {
-    year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-}
-
-const fn days_in(year: u16, month: u8) -> u8 {
-    match month {
-        2 if is_leap(year) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days from 1 March of the year 0 to 1 January 1970. Years that begin in March have their leap day at the end.
-const EPOCH: u64 = 719_468;
-/// Days in 400 years.
-const CYCLE: u64 = 146_097;
-const DAY: u64 = 86_400;
-
-impl DateTime {
-    /// Itself, if there is such a moment, in the years 1970 to 2199.
-    pub fn checked(self) -> Option<Self> {
-        let date = (1970..2200).contains(&self.year)
-            && (1..=12).contains(&self.month)
-            && (1..=days_in(self.year, self.month)).contains(&self.day);
-        (date && self.hour < 24 && self.minute < 60 && self.second < 60).then_some(self)
-    }
-
-    /// Seconds since 1970, without leap seconds, as Unix counts. For a moment that [`DateTime::checked`] lets pass.
-    pub fn to_unix(self) -> u64 {
-        let month = u64::from(self.month);
-        // March is month 0 of its year, so that January and February belong to the year before.
-        let (year, month) =
-            if month > 2 { (u64::from(self.year), month - 3) } else { (u64::from(self.year) - 1, month + 9) };
-        // From March on, five months in turn have 153 days: 31, 30, 31, 30, 31.
-        let day_of_year = (153 * month + 2) / 5 + u64::from(self.day) - 1;
-        let days = year * 365 + year / 4 - year / 100 + year / 400 + day_of_year - EPOCH;
-        days * DAY + u64::from(self.hour) * 3600 + u64::from(self.minute) * 60 + u64::from(self.second)
-    }
-
-    /// And back; `None` after 2199.
-    pub fn from_unix(seconds: u64) -> Option<Self> {
-        let (days, rest) = (seconds / DAY, seconds % DAY);
-        let days = days.checked_add(EPOCH)?;
-        let (cycle, day) = (days / CYCLE, days % CYCLE);
-        // Days without the leap days that lie behind them, over 365.
-        let year_of_cycle = (day - day / 1460 + day / 36_524 - day / (CYCLE - 1)) / 365;
-        let day_of_year = day - (365 * year_of_cycle + year_of_cycle / 4 - year_of_cycle / 100);
-        let month = (5 * day_of_year + 2) / 153;
-        let day = day_of_year - (153 * month + 2) / 5 + 1;
-        let (month, carry) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-        Self {
-            year: u16::try_from(cycle * 400 + year_of_cycle + carry).ok()?,
-            month: month as u8,
-            day: day as u8,
-            hour: (rest / 3600) as u8,
-            minute: (rest / 60 % 60) as u8,
-            second: (rest % 60) as u8,
-        }
-        .checked()
-    }
-}
-
-impl fmt::Display for DateTime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { year, month, day, hour, minute, second } = self;
-        write!(f, "{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}")
-    }
+    DateTime::new(year, number(raw.month)?, number(raw.day)?, hour, number(raw.minute)?, number(raw.second)?)
 }
 
 #[cfg(test)]

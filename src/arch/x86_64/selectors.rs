@@ -35,6 +35,8 @@ pub const IST_DEBUG: u64 = 4;
 
 /// A present 64-bit interrupt gate of DPL 0: IF is cleared on entry (SDM vol. 3 §6.14.1).
 pub const GATE_INTERRUPT: u64 = 0x8E;
+/// The same with DPL 3, so that INT n from ring 3 is let through.
+pub const GATE_INTERRUPT_USER: u64 = GATE_INTERRUPT | 3 << 5;
 /// The present, available 64-bit TSS type in a descriptor's access byte.
 pub const DESCRIPTOR_TSS: u64 = 0x89;
 
@@ -43,6 +45,7 @@ pub const ASM: &[(&str, u64)] = &[
     ("KERNEL_CS", KERNEL_CS),
     ("KERNEL_DS", KERNEL_DS),
     ("USER_DS", USER_DS),
+    ("USER_CS", USER_CS),
     ("TSS_SELECTOR", TSS_SELECTOR),
     ("GDT_SIZE", GDT_SIZE),
     ("TSS_SIZE", TSS_SIZE),
@@ -53,5 +56,6 @@ pub const ASM: &[(&str, u64)] = &[
     ("IST_MACHINE_CHECK", IST_MACHINE_CHECK),
     ("IST_DEBUG", IST_DEBUG),
     ("GATE_INTERRUPT", GATE_INTERRUPT),
+    ("GATE_INTERRUPT_USER", GATE_INTERRUPT_USER),
     ("DESCRIPTOR_TSS", DESCRIPTOR_TSS),
 ];

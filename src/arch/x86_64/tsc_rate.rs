@@ -1,7 +1,7 @@
 //! How fast the time-stamp counter runs: what CPUID says of it, and when to believe that.
 //!
 //! Nothing here reads a register: CPUID is a function that the caller passes, and the measurement is
-//! `counter::measure`'s. So all of it runs on the host, with the leaves of machines that no emulator plays.
+//! `time::calibrate`'s. So all of it runs on the host, with the leaves of machines that no emulator plays.
 //!
 //! Invariants:
 //! * no leaf past a maximum is looked at: it answers with another leaf's data;
@@ -14,7 +14,7 @@
 //! 4000_0010h is VMware's ("Mechanisms to determine if software is running in a VMware virtual machine",
 //! KB 1009458), which KVM and others have taken over.
 
-use super::counter::Measured;
+use crate::time::calibrate::Estimate;
 use core::fmt;
 
 /// Rates that a counter can have. Emulators that count instructions are slow, no CPU is beyond 10 GHz.
@@ -140,24 +140,24 @@ pub fn stated(ask: &impl Leaves) -> Result<TscRate, Silence> {
 
 /// The rate to use: what was stated, if nothing was measured or the measurement bears it out within 1 % beyond
 /// its own bounds; else what was measured, if that is a rate at all. `None`: there is no clock in the TSC.
-pub fn decide(stated: Option<TscRate>, measured: Option<Measured>) -> Option<TscRate> {
-    let measured = measured.filter(|m| SANE.contains(&m.hz));
+pub fn decide(stated: Option<TscRate>, measured: Option<&Estimate>) -> Option<TscRate> {
+    let measured = measured.filter(|estimate| SANE.contains(&estimate.rate.hz()));
     match (stated, measured) {
         (Some(stated), None) => Some(stated),
-        (Some(stated), Some(m)) if !contradicts(stated.hz, m) => Some(stated),
-        (_, Some(m)) => Some(TscRate { hz: m.hz, source: Source::Measured }),
+        (Some(stated), Some(m))
+            if !apart(stated.hz, m.rate.hz(), MEASURED_PPM.saturating_add(m.error_ppm())) =>
+        {
+            Some(stated)
+        }
+        (_, Some(m)) => Some(TscRate { hz: m.rate.hz(), source: Source::Measured }),
         (None, None) => None,
     }
-}
-
-fn contradicts(hz: u64, m: Measured) -> bool {
-    let nearest = hz.clamp(m.low, m.high);
-    apart(hz, nearest, MEASURED_PPM)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::rate::Rate;
 
     type Table<'a> = &'a [(u32, [u32; 4])];
 
@@ -262,19 +262,19 @@ mod tests {
 
     #[test]
     fn what_is_stated_is_checked() {
-        let measured = |hz: u64| Measured { hz, low: hz - hz / 1000, high: hz + hz / 1000 };
+        let measured = |hz| Estimate { rate: Rate::from_hz(hz).expect("a rate"), error_ppb: 1_000_000 };
         let stated = TscRate { hz: 2_400_000_000, source: Source::Crystal };
         let by_clock = |hz| Some(TscRate { hz, source: Source::Measured });
         assert_eq!(decide(Some(stated), None), Some(stated));
         for hz in [2_400_000_000, 2_402_000_000, 2_390_000_000] {
-            assert_eq!(decide(Some(stated), Some(measured(hz))), Some(stated));
+            assert_eq!(decide(Some(stated), Some(&measured(hz))), Some(stated));
         }
         // An emulator that repeats its model's CPUID, and counts instructions.
-        assert_eq!(decide(Some(stated), Some(measured(50_000_000))), by_clock(50_000_000));
-        assert_eq!(decide(None, Some(measured(1_000_000_000))), by_clock(1_000_000_000));
+        assert_eq!(decide(Some(stated), Some(&measured(50_000_000))), by_clock(50_000_000));
+        assert_eq!(decide(None, Some(&measured(1_000_000_000))), by_clock(1_000_000_000));
         for hz in [10_000, 900_000_000_000] {
-            assert_eq!(decide(None, Some(measured(hz))), None, "no counter runs so");
-            assert_eq!(decide(Some(stated), Some(measured(hz))), Some(stated));
+            assert_eq!(decide(None, Some(&measured(hz))), None, "no counter runs so");
+            assert_eq!(decide(Some(stated), Some(&measured(hz))), Some(stated));
         }
         assert_eq!(decide(None, None), None);
     }

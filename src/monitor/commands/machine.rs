@@ -170,7 +170,9 @@ pub fn irq<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         let name = owner.unwrap_or_else(|| exceptions::name(vector.into()).1);
         // The 8259's lines that nobody uses would fill half of the table.
         if owner != Some("8259") || count > 0 {
-            let _ = writeln!(out, "  {vector:3}  {count:10}  {name}");
+            let _ = write!(out, "  {vector:3}  {count:10}  {name}");
+            interrupts::other_owners(vector, &mut |name| _ = write!(out, ", {name}"));
+            let _ = writeln!(out);
         }
     });
     let received = console::received();

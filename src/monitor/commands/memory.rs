@@ -3,8 +3,14 @@
 use super::{Call, Result};
 use crate::arch::x86_64::paging::{is_canonical, live, walk};
 use crate::arch::x86_64::{debug, probe};
+use crate::boot::layout::PAGE_SIZE;
 use crate::boot::memmap::{ALL_KINDS, totals};
+use crate::kernel::image::Named;
 use crate::kernel::{boot_info, image};
+use crate::mm::frame::Zone;
+use crate::mm::heap::HEAP;
+use crate::mm::slab::CHECKED;
+use crate::mm::{frames, vmalloc};
 use crate::monitor::parse::{self, Problem};
 
 /// The word as an address: a number or a symbol.
@@ -34,6 +40,79 @@ pub fn memmap<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         }
     }
     let _ = writeln!(call.out, "  {:>8} KiB  RAM in all", totals.ram_pages() * 4);
+    Ok(())
+}
+
+pub fn free<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    call.words.end()?;
+    let out = &mut *call.out;
+    let (managed, free) = (frames::managed_frames(), frames::free_frames());
+    let _ = writeln!(out, "  {:>8} KiB to be given out, {} KiB of it free", managed * 4, free * 4);
+    frames::with_zones(|zones| {
+        for zone in Zone::ALL {
+            let (buddy, marks) = (zones.zone(zone), zones.watermarks(zone));
+            if buddy.managed_frames() == 0 {
+                continue;
+            }
+            let (min, low, high) = (marks.min, marks.low, marks.high);
+            let _ = write!(
+                out,
+                "  {}: {} pages free, marks {min} {low} {high}, blocks",
+                zone.name(),
+                buddy.free_frames()
+            );
+            for (order, count) in buddy.blocks().iter().enumerate().filter(|(_, count)| **count > 0) {
+                let _ = write!(out, " {count}*2^{order}");
+            }
+            let _ = writeln!(out);
+        }
+    });
+    let (pieces, pages) = vmalloc::totals();
+    let _ = writeln!(out, "  vmalloc: {pieces} pieces, {} KiB", pages * 4);
+    Ok(())
+}
+
+pub fn slabs<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    call.words.end()?;
+    let _ = writeln!(
+        call.out,
+        "  {:<12} {:>6} {:>8} {:>8} {:>6} {:>6}",
+        "cache", "bytes", "in use", "at hand", "slabs", "KiB"
+    );
+    for one in HEAP.stats().filter(|one| one.slabs > 0) {
+        let (size, used, hand, slabs, kib) =
+            (one.size, one.in_use, one.in_magazines, one.slabs, one.bytes >> 10);
+        let _ = writeln!(call.out, "  {:<12} {size:>6} {used:>8} {hand:>8} {slabs:>6} {kib:>6}", one.name);
+    }
+    Ok(())
+}
+
+pub fn leaks<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    call.words.end()?;
+    let out = &mut *call.out;
+    if !CHECKED {
+        let _ = writeln!(out, "  this build's heap does not remember who allocates; a debug build's does");
+        return Ok(());
+    }
+    HEAP.live(|one| {
+        let _ = writeln!(
+            out,
+            "  {:#x}: {} bytes in {}, by {}",
+            one.object,
+            one.size,
+            one.cache,
+            Named(one.allocated_by as u64)
+        );
+    });
+    vmalloc::for_each(&mut |range| {
+        let _ = writeln!(
+            out,
+            "  {:#x}: {} pages, by {}",
+            range.start * PAGE_SIZE,
+            range.pages,
+            Named(range.site as u64)
+        );
+    });
     Ok(())
 }
 
@@ -112,10 +191,17 @@ pub fn watch<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         }
         Some(word) => {
             let address = address(call)?;
-            if !is_canonical(address) || !debug::watch_writes(address, 8) {
+            if !is_canonical(address) {
                 return Err(Problem::NotAligned(word));
             }
-            let _ = writeln!(call.out, "  watching the 8 bytes at {}", image::Named(address));
+            let named = image::Named(address);
+            let _ = match debug::watch_writes(address, 8) {
+                Ok(()) => writeln!(call.out, "  watching the 8 bytes at {named}"),
+                Err(debug::Refused::NotAligned) => return Err(Problem::NotAligned(word)),
+                Err(debug::Refused::InterruptStack) => {
+                    writeln!(call.out, "  {named} is in an interrupt stack, which cannot be watched")
+                }
+            };
         }
     }
     Ok(())

@@ -7,9 +7,11 @@ mod control;
 mod fault;
 mod machine;
 mod memory;
+mod pci;
 mod symbol;
 mod text;
 mod time;
+mod user;
 
 use super::parse::{Problem, Words};
 use core::fmt::Write;
@@ -61,28 +63,34 @@ pub const TABLE: &[Command] = &[
     command("bootinfo", "", "what the loader passed", "Every field of BootInfo (src/boot/info.rs). Addresses are physical.", machine::bootinfo),
     command("bt", "", "backtrace of the monitor itself", "By frame pointers, through traps; names from the kernel's own symbol table.", symbol::bt),
     command("clear", "", "clear the screen", "On the serial terminal and on the framebuffer. So does ^L, which keeps the line.", text::clear),
+    command("clocks", "[SECONDS]", "compare the counters with the clock", "Over SECONDS, 1 if it is not said: what each has counted, by its own rate, and how far that is off the clock.\n`clocks reads N` reads the clock N times, its rate changing meanwhile, and counts the steps back.\n`clocks stray PPM` makes the clock wrong about the TSC's rate: the watchdog is to drop it within a minute.", time::clocks),
     command("cpu", "", "the processor, its features, and which are on", "Features by CPUID; `on` is read back from CR0, CR4, EFER, XCR0 and PAT.", machine::cpu),
     command("dmesg", "", "the kernel log from the beginning", "All levels, as far back as 256 KiB reach.", text::dmesg),
     command("date", "", "the time of day, UTC", "Read from the real-time clock at start, and counted on from there.", time::date),
     command("echo", "TEXT", "print the text", "As it was typed, without the blanks around it.", text::echo),
     Command { complete: fault::complete, ..command("fault", "KIND", "provoke an exception", "Without a KIND it lists them. The report is that of a panic; where it is possible the monitor goes on after it.", fault::run) },
+    command("free", "", "memory that nobody uses", "By zone, with the marks below which memory counts as short, and the free blocks by order.", memory::free),
     command("gdt", "", "the segment descriptors in use", "The table is asm/gdt.S; this reads it back from where GDTR points.", machine::gdt),
     Command { complete: text::complete_help, ..command("help", "[NAME]", "list the commands, or explain one", "The list is made from the table that the commands are found in.", text::help) },
     command("history", "", "the lines typed so far", "The last 32; up and down bring them back.", text::history),
     command("idt", "[VECTOR]", "the interrupt gates in use", "The table is filled in by asm/idt.S. Without a VECTOR, gates that differ only in their address are one line.", machine::idt),
     command("irq", "", "interrupts: vectors, owners, counts", "Since the start, on this CPU. Below the table: how bytes came from the serial line, and what went wrong.", machine::irq),
+    command("leaks", "", "who has memory of the heap", "Each object in use, and which code asked for it. In debug builds only.", memory::leaks),
     command("maps", "", "the kernel's mappings", "A walk of the live page tables, one line for each run of pages with equal permissions.\nR present, W writable, X executable, U user; G stays in the TLB; PWT is write-combining here.", memory::maps),
     command("memmap", "", "the physical memory map", "The firmware's map as the loader passed it on, with its own ranges cut out, and the sum by kind.", memory::memmap),
     command("panic", "[TEXT]", "panic on purpose", "What happens after it is the option panic= of the command line.", control::panic),
+    command("pci", "", "PCI functions, and where their interrupt pins lead", "From the root bus through the bridges: address, ids, class, header type; base addresses as the firmware left\nthem; the interrupt pin, the input of the I/O APIC or the 8259s that it arrives at, and who says so.", pci::run),
     command("poweroff", "", "turn the machine off", "By ACPI's S5, in both PM1 control registers. Without ACPI it says so.", control::poweroff),
     command("pt", "ADDR", "how an address is translated", "Each level's table, index and entry, down to the page or to the first entry that is not present.", memory::pt),
     command("reboot", "", "reset the machine", "By the FADT's register, port 0xCF9, the keyboard controller, or a triple fault.", control::reboot),
     command("regs", "", "control, segment and system registers", "As they are while this command runs.", machine::regs),
     Command { complete: control::complete_selftest, ..command("selftest", "[NAME]", "run the tests built into the kernel", "All of them, or one. With the option selftest the kernel runs them at boot instead.", control::selftest) },
+    command("slabs", "", "the heap's caches", "Objects in use, free ones that this CPU has at hand, slabs, and what these take.", memory::slabs),
     command("sleep", "SECONDS", "wait, without working", "A timer wakes it. A fraction is allowed: 0.25.", time::sleep),
     command("sym", "ADDR|NAME", "from an address to a symbol, or the other way", "A NAME may be the end of a path. Without an exact match, all symbols that contain it are listed.", symbol::sym),
     command("timers", "", "armed timers, and the counters", "Earliest first, with the seconds until then. Below: every counter of the machine and its rate.", time::timers),
     command("uptime", "", "time since the kernel's entry", "By the monotonic clock.", time::uptime),
+    Command { complete: user::complete, ..command("user", "[NAME]", "run a program in ring 3", "One of those in asm/flat.S, to its end, which is told. Without a NAME it lists them, and how often the doors\nwere used.", user::run) },
     command("watch", "[ADDR|off]", "report each write to 8 bytes of memory", "By a debug register: the report names the instruction after the write. Without an argument: what is watched.", memory::watch),
     Command { takes_suffix: true, ..command("x", "ADDR", "examine memory: x/N ADDR, x/Nb, h, w or g", "N units of 1, 2, 4 or 8 bytes (default: one of 8). What cannot be read prints as question marks.\nADDR is a number, or a symbol's name with +N or -N behind it.", memory::examine) },
 ];

@@ -10,8 +10,9 @@
 //! are set up in every case, at vectors 32 to 47: even masked they send spurious interrupts.
 //! Source: Intel SDM vol. 3 §10; MultiProcessor Specification 1.4 §3.6.2 (the three modes); ACPI 6.5 §5.2.12.
 
+use super::intx::{self, Input};
 use super::vectors::{self, NoVector, PIC_BASE, SPURIOUS};
-use super::{acpi, memory};
+use super::{acpi, lines, memory};
 use crate::acpi::madt::Madt;
 use crate::acpi::sdt::Signature;
 use crate::arch::x86_64::access::{MappedRegisters, RealMsrs, RealPorts};
@@ -20,6 +21,7 @@ use crate::arch::x86_64::apic::registers::{Lvt, LvtEntry};
 use crate::arch::x86_64::apic::{Lapic, LvtError};
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::ioapic::{IoApic, IoApics};
+use crate::arch::x86_64::line::{Polarity, Trigger};
 use crate::arch::x86_64::pic::{Arrival, Irq, Pic};
 use crate::platform::{Cache, Handler, Line, NoLine};
 use crate::sync::IrqLock;
@@ -260,35 +262,92 @@ pub fn end_of_interrupt() {
     }
 }
 
-/// Wires a line to a handler and unmasks it.
-pub fn request_line(line: Line, name: &'static str, handler: Handler, argument: usize) -> Result<(), NoLine> {
-    match line {
-        Line::Isa(irq) => request_isa(irq, name, handler, argument),
-        Line::Global(_) | Line::Pci { .. } => Err(NoLine),
+/// An input, and how its line speaks.
+struct Wire {
+    input: Input,
+    trigger: Trigger,
+    polarity: Polarity,
+}
+
+/// Whether device lines go through I/O APICs.
+pub fn by_io_apic() -> bool {
+    ROUTER.lock().io_apics.is_some()
+}
+
+/// Where a line arrives on this machine.
+fn wire_of(line: Line) -> Result<Wire, NoLine> {
+    let by_io_apic = by_io_apic();
+    let (input, by_isa) = match line {
+        Line::Isa(irq) => (Input::Isa(irq), true),
+        Line::Global(number) => match u8::try_from(number).ok().filter(|&irq| irq < 16) {
+            Some(irq) => (Input::Isa(irq), false),
+            None => (Input::Gsi(number), false),
+        },
+        Line::Pci { at, pin } => {
+            let lead = intx::lead(at, pin, by_io_apic).ok_or(NoLine)?;
+            intx::report(&lead);
+            (lead.input, false)
+        }
+    };
+    // What is no ISA device's is level-triggered, active low and shared, unless the MADT says otherwise.
+    let trigger = if by_isa { Trigger::Edge } else { Trigger::Level };
+    match input {
+        Input::Isa(_) if !by_io_apic => Ok(Wire { input, trigger, polarity: Polarity::High }),
+        Input::Isa(irq) => {
+            let tables = acpi::tables();
+            let madt = tables.as_ref().and_then(|tables| tables.find(Signature::MADT));
+            let madt = madt.as_ref().and_then(|table| Madt::parse(table).ok()).ok_or(NoLine)?;
+            let route = if by_isa { madt.gsi_for_isa(irq) } else { madt.gsi_for_sci(irq.into()) };
+            Ok(Wire { input: Input::Gsi(route.gsi), trigger: route.trigger, polarity: route.polarity })
+        }
+        Input::Gsi(_) if by_io_apic => Ok(Wire { input, trigger, polarity: Polarity::Low }),
+        Input::Gsi(_) => Err(NoLine),
     }
 }
 
-/// The same with an ISA line.
-fn request_isa(irq: u8, name: &'static str, handler: Handler, argument: usize) -> Result<(), NoLine> {
-    let line = Irq::new(irq).ok_or(NoLine)?;
-    let mut router = ROUTER.lock();
-    let Some(io_apics) = &mut router.io_apics else {
-        let (slot, place) = &PIC_LINES[usize::from(irq)];
-        place.store(argument, Ordering::Relaxed);
-        slot.store(handler as usize, Ordering::Release);
-        vectors::rename(PIC_BASE + irq, name);
-        PIC.lock().as_mut().ok_or(NoLine)?.unmask(line);
-        return Ok(());
-    };
-    let tables = acpi::tables();
-    let madt = tables.as_ref().and_then(|tables| tables.find(Signature::MADT));
-    let madt = madt.as_ref().and_then(|table| Madt::parse(table).ok()).ok_or(NoLine)?;
-    let route = madt.gsi_for_isa(irq);
-    let destination = local_apic().ok_or(NoLine)?.id();
-    let vector = vectors::allocate(name, handler, argument)?;
-    let routed = io_apics.route(route.gsi, vector, destination, route.trigger, route.polarity);
-    routed.and_then(|()| io_apics.unmask(route.gsi)).map_err(|_| NoLine)
+/// Wires a line to a handler and unmasks it.
+pub fn request_line(line: Line, name: &'static str, handler: Handler, argument: usize) -> Result<(), NoLine> {
+    let Wire { input, trigger, polarity } = wire_of(line)?;
+    let is_shared = trigger == Trigger::Level;
+    match input {
+        Input::Gsi(gsi) => {
+            let connect = |handler, argument| {
+                let destination = local_apic().ok_or(NoLine)?.id();
+                let mut router = ROUTER.lock();
+                let io_apics = router.io_apics.as_mut().ok_or(NoLine)?;
+                // A vector is never given back, so first: is there such a line?
+                io_apics.entry(gsi).map_err(|_| NoLine)?;
+                let vector = vectors::allocate(name, handler, argument)?;
+                io_apics.route(gsi, vector, destination, trigger, polarity).map_err(|_| NoLine)?;
+                Ok(vector)
+            };
+            let open = || {
+                let mut router = ROUTER.lock();
+                router.io_apics.as_mut().and_then(|io_apics| io_apics.unmask(gsi).ok()).ok_or(NoLine)
+            };
+            lines::take(input, is_shared, name, handler, argument, connect, open)
+        }
+        Input::Isa(irq) => {
+            let line = Irq::new(irq).ok_or(NoLine)?;
+            let connect = |handler: Handler, argument| {
+                let mut pic = PIC.lock();
+                // An edge is how all lines begin, and on a machine without an ELCR they stay so.
+                if is_shared {
+                    pic.as_mut().ok_or(NoLine)?.set_trigger(line, trigger).map_err(|_| NoLine)?;
+                }
+                let (slot, place) = &PIC_LINES[usize::from(irq)];
+                place.store(argument, Ordering::Relaxed);
+                slot.store(handler as usize, Ordering::Release);
+                vectors::rename(PIC_BASE + irq, name);
+                Ok(PIC_BASE + irq)
+            };
+            let open = || PIC.lock().as_mut().map(|pic| pic.unmask(line)).ok_or(NoLine);
+            lines::take(input, is_shared, name, handler, argument, connect, open)
+        }
+    }
 }
+
+pub use lines::other_owners;
 
 /// Spurious interrupts of the 8259s, and errors of the local APIC, so far.
 pub fn mishaps() -> (u64, u64) {

@@ -1,13 +1,10 @@
 //! Physical memory, as the kernel may touch it: RAM by the direct map, devices where somebody maps them.
 
 use crate::acpi::PhysicalMemory;
-use crate::arch::x86_64::cr;
-use crate::arch::x86_64::paging::live::{self, DirectMap};
-use crate::arch::x86_64::paging::map::map_page;
-use crate::arch::x86_64::paging::{Entry, Flags, Tables};
+use crate::arch::x86_64::paging::{self, Attributes, Rights, live};
 use crate::boot::info::MemoryRegion;
 use crate::boot::layout::{DIRECT_MAP_BASE, ECAM_BASE, MMIO_BASE, PAGE_SIZE};
-use crate::platform::{Cache, MapError, page_source};
+use crate::platform::{Cache, MapError, kernel_tables};
 use crate::sync::IrqLock;
 
 static MAP: IrqLock<&[MemoryRegion]> = IrqLock::new(&[]);
@@ -22,48 +19,42 @@ pub fn map() -> &'static [MemoryRegion] {
     *MAP.lock()
 }
 
-/// The live tables, with new ones from whoever manages memory.
-struct LiveTables;
-
-impl Tables for LiveTables {
-    fn allocate(&mut self) -> Option<u64> {
-        let page = page_source::page()?;
-        for index in 0..crate::arch::x86_64::paging::ENTRIES {
-            DirectMap.set(page, index, Entry::default());
-        }
-        Some(page)
-    }
-
-    fn get(&self, table: u64, index: usize) -> Entry {
-        DirectMap.get(table, index)
-    }
-
-    fn set(&mut self, table: u64, index: usize, entry: Entry) {
-        DirectMap.set(table, index, entry);
-    }
-}
-
 /// Maps device memory, not executable; returns where. What is mapped already stays as it is.
 pub fn map_device(phys: u64, len: u64, cache: Cache) -> Result<u64, MapError> {
     let end = phys.checked_add(len).filter(|&end| len > 0 && end <= ECAM_BASE - MMIO_BASE);
     let end = end.ok_or(MapError::BadRange)?;
-    let cache_type = match cache {
-        // Entry 3 of the PAT, strictly uncached.
-        Cache::Uncached => Flags::PWT | Flags::PCD,
-        // Entry 1.
-        Cache::WriteCombining => Flags::PWT,
+    let cache = match cache {
+        Cache::Uncached => paging::Cache::Uncached,
+        Cache::WriteCombining => paging::Cache::WriteCombining,
     };
-    let flags = Flags::WRITE | Flags::NO_EXECUTE | Flags::GLOBAL | cache_type;
     let first = phys & !(PAGE_SIZE - 1);
-    for page in (first..end).step_by(PAGE_SIZE as usize) {
-        let virt = MMIO_BASE + page;
-        if live::translate(virt).is_none() {
-            let mapped = map_page(&mut LiveTables, live::root(), virt, page, flags, 1);
-            mapped.map_err(|_| MapError::NoMemory)?;
-            cr::flush_tlb_page(virt);
+    map_pages(MMIO_BASE + first, first, end - first, cache)?;
+    Ok(MMIO_BASE + phys)
+}
+
+/// Maps `len` bytes of PCI's configuration space, uncached, at an address in its region. What is mapped already stays
+/// as it is. Whole pages.
+pub fn map_ecam(virt: u64, phys: u64, len: u64) -> Result<(), MapError> {
+    map_pages(virt, phys, len, paging::Cache::Uncached)
+}
+
+fn map_pages(virt: u64, phys: u64, len: u64, cache: paging::Cache) -> Result<(), MapError> {
+    let attributes = Attributes::kernel(Rights::Write).cached(cache);
+    for offset in (0..len).step_by(PAGE_SIZE as usize) {
+        let tables = kernel_tables::lock();
+        match tables.map(virt + offset, phys + offset, PAGE_SIZE, attributes, 1) {
+            Ok(()) => {}
+            Err(paging::MapError::Occupied) => {
+                let there = tables.find(virt + offset);
+                if there.load().cache_index(there.level) != cache.index() {
+                    return Err(MapError::OtherCache);
+                }
+            }
+            Err(paging::MapError::NoMemory) => return Err(MapError::NoMemory),
+            Err(paging::MapError::BadRange | paging::MapError::TopIsFixed) => return Err(MapError::BadRange),
         }
     }
-    Ok(MMIO_BASE + phys)
+    Ok(())
 }
 
 /// The firmware's tables: in RAM, or in the BIOS area below 1 MiB.

@@ -3,7 +3,10 @@
 pub mod acpi;
 mod alarm;
 pub mod clock;
+pub mod events;
 pub mod interrupts;
+pub mod intx;
+mod lines;
 pub mod memory;
 pub mod pci;
 pub mod power;
@@ -41,14 +44,16 @@ pub struct Found {
     pub tsc_hz: u64,
 }
 
-/// Brings the chips up: tables, clock, interrupt controllers, timer. `start_ns` is what the clock begins with. Once,
-/// with interrupts off; they may come afterwards.
-pub fn init(found: Found, options: Options, start_ns: u64) {
+/// Brings the chips up: tables, clock (which the log then follows), interrupt controllers, timer. Once, with
+/// interrupts off; they may come afterwards.
+pub fn init(found: Found, options: Options) {
     memory::init(found.memory_map);
     acpi::init(found.acpi_root);
-    clock::init(options.clock, found.tsc_hz, start_ns);
+    pci::init();
+    clock::init(options.clock, found.tsc_hz);
     interrupts::init(options.interrupts);
     alarm::init();
+    events::init();
 }
 
 impl Platform for Pc {
@@ -115,6 +120,10 @@ impl Platform for Pc {
 
     fn pci_write(at: PciAddress, offset: u16, width: u8, value: u32) {
         pci::write(at, offset, width, value);
+    }
+
+    fn pci_root(index: usize) -> Option<(u16, u8)> {
+        pci::root(index)
     }
 
     fn acpi_root() -> Option<u64> {

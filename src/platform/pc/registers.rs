@@ -16,6 +16,41 @@ fn mapped(register: &Gas, len: u64) -> Option<u64> {
     memory::map_device(register.address, len, Cache::Uncached).ok()
 }
 
+/// Where a register is, for handlers, which cannot look for it.
+#[derive(Clone, Copy, Debug)]
+pub enum Reached {
+    Port(u16),
+    /// Mapped there, uncached, for good.
+    Memory(u64),
+}
+
+impl Reached {
+    pub fn read16(self) -> u16 {
+        match self {
+            Self::Port(port) => ports().read16(port),
+            // SAFETY: `reach` alone makes this, of a device register that the firmware names.
+            Self::Memory(virt) => unsafe { (virt as *const u16).read_volatile() },
+        }
+    }
+
+    pub fn write16(self, value: u16) {
+        match self {
+            Self::Port(port) => ports().write16(port, value),
+            // SAFETY: as in `read16`.
+            Self::Memory(virt) => unsafe { (virt as *mut u16).write_volatile(value) },
+        }
+    }
+}
+
+/// Finds and maps a register of `len` bytes.
+pub fn reach(register: &Gas, len: u64) -> Option<Reached> {
+    match register.space {
+        Space::Io => Some(Reached::Port(u16::try_from(register.address).ok()?)),
+        Space::Memory => Some(Reached::Memory(mapped(register, len)?)),
+        _ => None,
+    }
+}
+
 /// Reads a register of 16 bits. `None`, here and below: it is in a space that cannot be reached.
 pub fn read16(register: &Gas) -> Option<u16> {
     match register.space {

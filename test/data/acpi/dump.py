@@ -6,6 +6,7 @@ guest memory through the QEMU monitor, and follows it to every table. `src/acpi/
 
 A dump is a run of records, each a physical address (8 bytes), a length (4 bytes), both little-endian, and the bytes.
 The first record is the RSDP. In each file stand: RSDP, RSDT, XSDT, what those list, the FACS and the DSDT.
+`q35-288` needs QEMU 9 or newer.
 
     dump.py                  all machines of QEMU, into this folder
     dump.py NAME…            only these
@@ -27,6 +28,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 OVMF = ["-bios", "/usr/share/ovmf/OVMF.fd"]
+# The same project's larger build, which keeps code and variables apart.
+OVMF_4M = ["-drive", "if=pflash,format=raw,readonly=on,file=/usr/share/OVMF/OVMF_CODE_4M.fd",
+           "-drive", "if=pflash,format=raw,snapshot=on,file=/usr/share/OVMF/OVMF_VARS_4M.fd"]
 NUMA = ["-m", "256", "-smp", "4", "-object", "memory-backend-ram,id=a,size=128M", "-object",
         "memory-backend-ram,id=b,size=128M", "-numa", "node,nodeid=0,memdev=a,cpus=0-1",
         "-numa", "node,nodeid=1,memdev=b,cpus=2-3", "-numa", "dist,src=0,dst=1,val=21"]
@@ -35,6 +39,9 @@ MACHINES = {
     **{f"{machine}-{cpus}": ["-M", machine, "-m", "128", "-smp", str(cpus)]
        for machine in ("pc", "q35") for cpus in (1, 4, 64)},
     **{f"{machine}-ovmf": ["-M", machine, "-m", "128", "-smp", "4", *OVMF] for machine in ("pc", "q35")},
+    "q35-ovmf-4m": ["-M", "q35", "-m", "128", "-smp", "4", *OVMF_4M],
+    # Beyond what a local APIC entry's 8 bits can name: x2APIC entries.
+    "q35-288": ["-M", "q35", "-cpu", "max", "-m", "256", "-smp", "288"],
     "q35-numa": ["-M", "q35", *NUMA],
     "pc-nohpet": ["-M", "pc,hpet=off", "-m", "128"],
     "microvm": MICROVM,
@@ -135,7 +142,7 @@ def dump(name):
         while time.monotonic() < deadline:
             time.sleep(2)
             ram = monitor.memory(0, ram_size(monitor))
-            rsdp = rsdp_of(ram, OVMF[1] in MACHINES[name])
+            rsdp = rsdp_of(ram, "ovmf" in name)
             found = tables(ram, rsdp) if rsdp is not None else None
             if found and len(found) > 3 and found == last:
                 return write(name, found)

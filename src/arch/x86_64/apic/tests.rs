@@ -2,10 +2,11 @@
 
 use super::model::{Cpu, Page, Registers, cpu};
 use super::modes::{ApicBase, Offer, Refused, choose, is_locked, switch};
-use super::timer::{Divider, TimerMode, count_for};
+use super::timer::{Divider, TimerMode};
 use super::*;
-use crate::arch::x86_64::counter::{Rate, Sample, measure};
 use crate::arch::x86_64::line::{Polarity, Trigger};
+use crate::time::calibrate::Estimate;
+use crate::time::rate::Rate;
 
 type Driver<'a> = Lapic<Page<'a>, Registers<'a>>;
 
@@ -432,25 +433,17 @@ fn dividers_are_coded_as_the_manual_says() {
 }
 
 #[test]
-fn counts_are_clamped_and_never_early() {
-    let rate = Rate::from_hz(62_500_000).expect("a rate");
-    assert_eq!(count_for(1_000, rate), 63);
-    assert_eq!(count_for(0, rate), 0);
-    assert_eq!(count_for(u64::MAX, rate), u32::MAX);
-}
-
-#[test]
 fn its_rate_is_measured() {
     in_both_modes(|apic, cpu| {
         apic.timer_free_run(Divider::By16).expect("a timer");
         let clock = Rate::from_hz(1_000_000).expect("a rate");
         // 100 ticks of ours to one of the clock's.
-        let sample = |at| Sample { before: apic.timer_elapsed(), clock: at, after: apic.timer_elapsed() };
-        let first = sample(5);
+        let first = apic.timer_elapsed();
         cpu.chip().advance(1_000_000);
-        let found = measure(first, sample(10_005), clock).expect("a measurement");
-        assert_eq!((found.hz, cpu.get(|chip| chip.fired)), (100_000_000, 0));
-        assert!(found.error_ppm() <= 101, "{found:?}");
+        let passed = apic.timer_elapsed() - first;
+        let found = Estimate::between(passed, 10_000, [0; 2], clock).expect("a measurement");
+        assert_eq!((found.rate.hz(), cpu.get(|chip| chip.fired)), (100_000_000, 0));
+        assert!(found.error_ppm() <= 103, "{found:?}");
         assert_eq!(cpu.get(|chip| chip.errors_pending), 0);
     });
 }

@@ -17,7 +17,6 @@
 use super::registers::{IA32_TSC_DEADLINE, Lvt, LvtEntry, Register};
 use super::{Lapic, LvtError};
 use crate::arch::x86_64::access::{Mmio32, Msrs};
-use crate::arch::x86_64::counter::Rate;
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum TimerMode {
@@ -75,12 +74,6 @@ impl Divider {
     }
 }
 
-/// Ticks to arm for `ns` at `rate`: never early, except where the counter is too short; the caller looks at
-/// the clock when it fires, and arms again.
-pub fn count_for(ns: u64, rate: Rate) -> u32 {
-    u32::try_from(rate.from_ns(ns)).unwrap_or(u32::MAX)
-}
-
 impl<M: Mmio32, S: Msrs> Lapic<M, S> {
     /// Chooses what the timer does when it fires, and stops it. Interrupts are off.
     pub fn timer_setup(&self, mode: TimerMode, vector: u8, divider: Divider) -> Result<(), LvtError> {
@@ -133,7 +126,7 @@ impl<M: Mmio32, S: Msrs> Lapic<M, S> {
         Ok(())
     }
 
-    /// Ticks since [`Lapic::timer_free_run`]: what `counter::Sample` wants to see. Stays at its end, 2^32 - 1, when the
+    /// Ticks since [`Lapic::timer_free_run`]: what it can be measured by. Stays at its end, 2^32 - 1, when the
     /// timer has run out.
     pub fn timer_elapsed(&self) -> u64 {
         u64::from(u32::MAX - self.timer_count())

@@ -3,6 +3,16 @@
 
 /// Extended features: SYSCALL, long mode, no-execute.
 pub const IA32_EFER: u32 = 0xC000_0080;
+/// EFER: SYSCALL and SYSRET exist.
+pub const EFER_SCE: u64 = 1 << 0;
+/// Segments of SYSCALL (bits 47:32) and SYSRET (63:48).
+pub const IA32_STAR: u32 = 0xC000_0081;
+/// Where SYSCALL goes.
+pub const IA32_LSTAR: u32 = 0xC000_0082;
+/// Where it goes from 32-bit code; on AMD's CPUs only, others have the register and do not use it.
+pub const IA32_CSTAR: u32 = 0xC000_0083;
+/// Flags that SYSCALL clears.
+pub const IA32_FMASK: u32 = 0xC000_0084;
 /// EFER: page-table entries may forbid execution.
 pub const EFER_NXE: u64 = 1 << 11;
 /// Eight cache types that page-table entries choose from.
@@ -26,6 +36,8 @@ pub const ASM: &[(&str, u64)] = &[
     ("IA32_EFER", IA32_EFER as u64),
     ("EFER_NXE", EFER_NXE),
     ("IA32_GS_BASE", IA32_GS_BASE as u64),
+    ("IA32_KERNEL_GS_BASE", IA32_KERNEL_GS_BASE as u64),
+    ("IA32_FS_BASE", IA32_FS_BASE as u64),
     ("CR4_PAE", CR4_PAE),
     ("CR4_MCE", CR4_MCE),
 ];

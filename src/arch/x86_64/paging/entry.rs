@@ -22,6 +22,8 @@ bitflags! {
         const LARGE = 1 << 7;
         /// Stays in the TLB when CR3 changes.
         const GLOBAL = 1 << 8;
+        /// Ours, the CPU ignores it: not present, but the page is kept (`Rights::None`).
+        const HELD = 1 << 9;
         const NO_EXECUTE = 1 << 63;
     }
 }
@@ -29,6 +31,8 @@ bitflags! {
 impl Flags {
     /// Flags of an entry that points to another table: permissions are the leaves' business.
     pub const TABLE: Self = Self::PRESENT.union(Self::WRITE);
+    /// The same where the leaves may be a user's.
+    pub const USER_TABLE: Self = Self::TABLE.union(Self::USER);
 }
 
 /// An entry as the CPU reads it.

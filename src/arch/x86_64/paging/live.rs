@@ -4,7 +4,7 @@
 //! need no new table.
 
 use super::walk::{self, Run, Translation};
-use super::{Entry, Flags, Tables};
+use super::{Entry, Flags, Table, Tables, Tlb};
 use crate::arch::x86_64::{cr, probe};
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
 
@@ -31,6 +31,41 @@ impl Tables for DirectMap {
         // SAFETY: callers pass tables of the live hierarchy, which the loader put into RAM that the direct
         // map covers and nobody else writes.
         unsafe { Self::slot(table, index).write_volatile(entry.0) };
+    }
+}
+
+/// A table through the direct map: how the kernel's own [`super::TableMemory`] reaches it.
+///
+/// # Safety
+/// At that physical address, in RAM, is a table for as long as the reference is used.
+pub unsafe fn table(phys: u64) -> &'static Table {
+    // SAFETY: the direct map covers RAM; the rest is the caller's promise. Entries are atomic.
+    unsafe { &*((DIRECT_MAP_BASE + phys) as *const Table) }
+}
+
+/// How the kernel's half leaves the TLB of this processor.
+pub struct KernelTlb;
+
+impl Tlb for KernelTlb {
+    fn flush_page(&self, virt: u64) {
+        cr::flush_tlb_page(virt);
+    }
+
+    fn flush_all(&self) {
+        cr::flush_tlb_all();
+    }
+}
+
+/// How a user's half leaves it: its pages are not global, so the kernel's stay.
+pub struct UserTlb;
+
+impl Tlb for UserTlb {
+    fn flush_page(&self, virt: u64) {
+        cr::flush_tlb_page(virt);
+    }
+
+    fn flush_all(&self) {
+        cr::flush_tlb_user();
     }
 }
 

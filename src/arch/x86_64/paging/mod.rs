@@ -1,20 +1,32 @@
 //! Four-level page tables: what an entry says, building them, and reading them back.
 //!
-//! [`entry`] is the format, [`map`] writes mappings, [`walk`] reads them. All three are plain code over the
-//! [`Tables`] trait, so the loader (physical memory, before the jump), the kernel (through the direct map)
-//! and host tests (a model memory) run the same lines. `live` is the kernel's own use of them.
+//! [`entry`] is the format, [`attributes`] its names for what a mapping allows. [`table`] finds and makes single
+//! entries, [`range`] changes many at once, [`gather`] flushes what was changed. [`walk`] only reads, and believes
+//! nothing: tables may be broken. All of it is plain code over traits, so the loader (physical memory, before the
+//! jump), the kernel (through the direct map) and host tests (a model memory) run the same lines. `live` is the
+//! kernel's own use of them.
 //!
 //! Five-level paging is not supported: the loader refuses a firmware that left CR4.LA57 set.
 //! Source: Intel SDM vol. 3 §4.5.
 
+pub mod attributes;
+#[cfg(test)]
+mod checks;
 pub mod entry;
+pub mod gather;
 pub mod map;
+pub mod range;
+pub mod table;
 pub mod walk;
 
 #[cfg(target_os = "none")]
 pub mod live;
 
+pub use attributes::{Attributes, Cache, Rights};
 pub use entry::{Entry, Flags};
+pub use gather::{Removed, Tlb};
+pub use range::{Edit, Room, Share, replace_by_copy};
+pub use table::{Cursor, MapError, Owner, PageTables, Slot, Table, TableMemory};
 
 /// Entries in a table, at each level.
 pub const ENTRIES: usize = 512;

@@ -25,6 +25,16 @@ pub struct PerCpu {
     pub woken: AtomicBool,
     /// Interrupts taken, by vector.
     pub counts: [AtomicU64; VECTORS],
+    /// Where SYSCALL puts the user's RSP until it has a stack (asm/syscall.S). Nobody else's.
+    pub user_rsp: AtomicU64,
+    /// Top of the running task's kernel stack; the same address is in the TSS.
+    pub kernel_stack: AtomicU64,
+    /// Ways back from system calls: by SYSRETQ, and by IRETQ.
+    pub sysrets: AtomicU64,
+    pub irets: AtomicU64,
+    /// NMIs that came between SYSCALL and the complete frame, and between the last of the frame and ring 3.
+    pub nmis_entering: AtomicU64,
+    pub nmis_leaving: AtomicU64,
 }
 
 // SAFETY: `this` is written once, before there is a second user; everything else is atomic.
@@ -39,6 +49,12 @@ impl PerCpu {
             in_deferred: AtomicBool::new(false),
             woken: AtomicBool::new(false),
             counts: [const { AtomicU64::new(0) }; VECTORS],
+            user_rsp: AtomicU64::new(0),
+            kernel_stack: AtomicU64::new(0),
+            sysrets: AtomicU64::new(0),
+            irets: AtomicU64::new(0),
+            nmis_entering: AtomicU64::new(0),
+            nmis_leaving: AtomicU64::new(0),
         }
     }
 
@@ -66,4 +82,10 @@ impl PerCpu {
 }
 
 /// Offsets for assembly, relative to GS.
-pub const ASM: &[(&str, u64)] = &[("PERCPU_WOKEN", offset_of!(PerCpu, woken) as u64)];
+pub const ASM: &[(&str, u64)] = &[
+    ("PERCPU_WOKEN", offset_of!(PerCpu, woken) as u64),
+    ("PERCPU_USER_RSP", offset_of!(PerCpu, user_rsp) as u64),
+    ("PERCPU_KERNEL_STACK", offset_of!(PerCpu, kernel_stack) as u64),
+    ("PERCPU_SYSRETS", offset_of!(PerCpu, sysrets) as u64),
+    ("PERCPU_IRETS", offset_of!(PerCpu, irets) as u64),
+];

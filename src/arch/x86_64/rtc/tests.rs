@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::Random;
-use std::{cell::RefCell, string::ToString};
+use std::cell::RefCell;
 
 struct Chip {
     index: u8,
@@ -39,8 +39,8 @@ fn bus(time: DateTime) -> Bus {
     }))
 }
 
-fn moment(year: u16, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> DateTime {
-    DateTime { year, month, day, hour, minute, second }
+fn moment(year: i32, month: u8, day: u8, hour: u8, minute: u8, second: u8) -> DateTime {
+    DateTime::new(year, month, day, hour, minute, second).expect("a time")
 }
 
 impl Chip {
@@ -48,7 +48,7 @@ impl Chip {
         self.at += 1;
         if self.at >= self.second {
             self.at = 0;
-            self.time = DateTime::from_unix(self.time.to_unix() + 1).expect("a time");
+            self.time = DateTime::from_unix_ns((self.time.unix_seconds() + 1) * 1_000_000_000);
         }
     }
 
@@ -63,6 +63,7 @@ impl Chip {
         }
         let updating = self.at >= self.second.saturating_sub(self.update);
         let time = self.time;
+        let ((month, day), (hour, minute, second)) = (time.month_day(), time.time());
         match self.index {
             // UIP rises before the update itself, by the time that one reading takes.
             0x0A => {
@@ -76,18 +77,18 @@ impl Chip {
             }
             0x0D => self.d,
             _ if updating && self.update > 0 => 0xEE ^ self.at as u8,
-            0x00 => self.number(time.second),
-            0x02 => self.number(time.minute),
-            0x04 if self.b & B_24 != 0 => self.number(time.hour),
+            0x00 => self.number(second),
+            0x02 => self.number(minute),
+            0x04 if self.b & B_24 != 0 => self.number(hour),
             0x04 => {
-                let hour = self.number((time.hour + 11) % 12 + 1);
-                hour | if time.hour >= 12 { PM } else { 0 }
+                let afternoon = if hour >= 12 { PM } else { 0 };
+                self.number((hour + 11) % 12 + 1) | afternoon
             }
-            0x07 => self.number(time.day),
-            0x08 => self.number(time.month),
-            0x09 => self.number((time.year % 100) as u8),
+            0x07 => self.number(day),
+            0x08 => self.number(month),
+            0x09 => self.number((time.year() % 100) as u8),
             0x32 if self.century != 0 => self.century,
-            0x32 => self.number((time.year / 100) as u8),
+            0x32 => self.number((time.year() / 100) as u8),
             index => panic!("read of register {index:#x}"),
         }
     }
@@ -156,7 +157,7 @@ fn the_century_is_read_or_guessed() {
         let bus = bus(moment(year, 7, 1, 1, 2, 3));
         bus.0.borrow_mut().century = register;
         let now = Rtc::new(&bus, index).now().expect("a time");
-        assert_eq!(now.year, want, "{index:#x} {register:#x}");
+        assert_eq!(now.year(), want, "{index:#x} {register:#x}");
     }
 }
 
@@ -175,7 +176,7 @@ fn no_reading_is_torn() {
             let now = Rtc::new(&bus, 0x32).now().expect("a time");
             let after = bus.0.borrow().time;
             assert!(start <= now && now <= after, "update {update} at {at}: {now}");
-            assert!(after.to_unix() - start.to_unix() <= 1);
+            assert!(after.unix_seconds() - start.unix_seconds() <= 1);
         }
     }
 }
@@ -234,7 +235,7 @@ fn fields_that_are_no_time_are_refused() {
             century: (random.below(2) == 0).then(|| random.byte()),
         };
         if let Some(time) = decode(raw, random.byte()) {
-            assert_eq!(time.checked(), Some(time));
+            assert!((1970..2200).contains(&time.year()));
         }
     }
 }
@@ -263,39 +264,4 @@ fn its_interrupts_are_turned_off() {
     bus.0.borrow_mut().b = 0xF2;
     Rtc::new(&bus, 0).quiet();
     assert_eq!((bus.0.borrow().b, bus.0.borrow().reads_of_c), (0x82, 1));
-}
-
-/// Every day from 1970 to 2199, against days counted one by one.
-#[test]
-fn days_are_those_of_the_calendar() {
-    let mut random = Random::new(7);
-    let (mut year, mut month, mut day) = (1970, 1, 1);
-    let mut days = 0;
-    while year < 2200 {
-        let time = DateTime {
-            hour: random.below(24) as u8,
-            minute: random.below(60) as u8,
-            second: random.below(60) as u8,
-            ..moment(year, month, day, 0, 0, 0)
-        };
-        let rest = u64::from(time.hour) * 3600 + u64::from(time.minute) * 60 + u64::from(time.second);
-        let unix = days * DAY + rest;
-        assert_eq!(time.checked(), Some(time));
-        assert_eq!(time.to_unix(), unix, "{time}");
-        assert_eq!(DateTime::from_unix(unix), Some(time));
-        let leap = year == 2000 || (year % 4 == 0 && year != 2100);
-        let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-        days += 1;
-        day += 1;
-        if day > lengths[usize::from(month) - 1] {
-            (day, month) = (1, month + 1);
-        }
-        if month > 12 {
-            (month, year) = (1, year + 1);
-        }
-    }
-    assert_eq!(DateTime::from_unix(days * DAY), None, "2200");
-    assert_eq!(DateTime::from_unix(u64::MAX), None);
-    assert_eq!(moment(2038, 1, 19, 3, 14, 8).to_unix(), 1 << 31);
-    assert_eq!(moment(2026, 3, 4, 5, 6, 7).to_string(), "2026-03-04 05:06:07");
 }

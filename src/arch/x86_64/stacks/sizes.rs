@@ -5,6 +5,9 @@ pub const BOOT_STACK_SIZE: u64 = 64 << 10;
 /// Each of the interrupt stacks (IST 1-4): deep enough to print a whole panic from.
 pub const IST_STACK_SIZE: u64 = 16 << 10;
 
+/// The stack on which the kernel works for the program in ring 3.
+pub const TASK_STACK_SIZE: u64 = 32 << 10;
+
 /// Bytes at the top of each interrupt stack that the CPU does not push to: the address of the CPU's own data,
 /// padded so that frames stay aligned to 16.
 pub const IST_RESERVED: u64 = 16;
@@ -13,5 +16,6 @@ pub const IST_RESERVED: u64 = 16;
 pub const ASM: &[(&str, u64)] = &[
     ("BOOT_STACK_SIZE", BOOT_STACK_SIZE),
     ("IST_STACK_SIZE", IST_STACK_SIZE),
+    ("TASK_STACK_SIZE", TASK_STACK_SIZE),
     ("IST_RESERVED", IST_RESERVED),
 ];

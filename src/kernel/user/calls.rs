@@ -1,0 +1,99 @@
+//! The program that runs, as its system calls see it; and where asm/syscall.S arrives in Rust.
+
+use super::End;
+use super::line::Input;
+use crate::arch::x86_64::frame::{SYSCALL_COMPAT_VECTOR, SYSCALL_INT, TrapFrame};
+use crate::arch::x86_64::interrupts;
+use crate::arch::x86_64::percpu;
+use crate::arch::x86_64::usercopy::{self, Fault};
+use crate::syscall::{self, Outcome, Process};
+use crate::tty::console;
+use crate::utf8::Decoder;
+use core::fmt::Write;
+use spin::Mutex;
+
+/// Calls of which it is remembered that they were told of.
+const NUMBERS: usize = 512;
+
+/// What the kernel keeps for a program.
+pub struct Running {
+    name: &'static str,
+    input: Input,
+    decoder: Decoder,
+    /// Unknown calls that were logged, by number; the last for all that are larger.
+    told: [bool; NUMBERS + 1],
+}
+
+/// The program. Locked by its own system calls alone, of which there is one at a time.
+static RUNNING: Mutex<Running> = Mutex::new(Running::new(""));
+
+impl Running {
+    const fn new(name: &'static str) -> Self {
+        Self { name, input: Input::new(), decoder: Decoder::new(), told: [false; NUMBERS + 1] }
+    }
+}
+
+/// A program begins.
+pub fn start(name: &'static str) {
+    *RUNNING.lock() = Running::new(name);
+}
+
+impl Process for Running {
+    /// There is one.
+    fn pid(&self) -> u32 {
+        1
+    }
+
+    fn copy_in(&mut self, to: &mut [u8], from: u64) -> Result<(), Fault> {
+        usercopy::copy_in(to, from)
+    }
+
+    fn copy_out(&mut self, to: u64, from: &[u8]) -> Result<(), Fault> {
+        usercopy::copy_out(to, from)
+    }
+
+    fn write_console(&mut self, bytes: &[u8]) {
+        let mut out = console::Output;
+        let mut utf8 = [0; 4];
+        for &byte in bytes {
+            if let Some(decoded) = self.decoder.feed(byte) {
+                let _ = out.write_str(decoded.unwrap_or('\u{FFFD}').encode_utf8(&mut utf8));
+            }
+        }
+    }
+
+    fn read_console(&mut self, to: &mut [u8]) -> usize {
+        self.input.take(to)
+    }
+
+    fn note_unknown(&mut self, number: u64) {
+        let told = &mut self.told[number.min(NUMBERS as u64) as usize];
+        if !core::mem::replace(told, true) {
+            log::warn!(target: "user", "{}: system call {number} is not there (-ENOSYS)", self.name);
+        }
+    }
+}
+
+/// Called by asm/syscall.S for both doors, with interrupts on. Does not return if the call ends the program.
+#[unsafe(no_mangle)]
+extern "sysv64" fn syscall_handler(frame: &mut TrapFrame) {
+    match frame.vector {
+        SYSCALL_COMPAT_VECTOR => end(End::Compat),
+        // SYSCALLs are counted by their ways back.
+        SYSCALL_INT => percpu::current().count(SYSCALL_INT as u8),
+        _ => {}
+    }
+    let arguments = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
+    let outcome = syscall::dispatch(&mut *RUNNING.lock(), frame.error, &arguments);
+    match outcome {
+        Outcome::Return(value) => frame.rax = value,
+        Outcome::Exit(status) => end(End::Exit(status)),
+    }
+}
+
+fn end(how: End) -> ! {
+    interrupts::disable();
+    super::set_end(how);
+    // SAFETY: this is a system call of the program's; no lock is held.
+    unsafe { super::leave() }
+}

@@ -1,0 +1,185 @@
+"""Ring 3: programs that use the doors, and programs that try to break in (asm/flat.S)."""
+
+import re
+
+from boot.test_bochs import boot as boot_bochs
+from boot.test_interrupts import Counters
+from lib.harness import check, test
+
+PF, GP = r"#PF page fault, vector 14", r"#GP general protection[^,]*, vector 13"
+
+# What `user NAME` says at the end of each that needs nothing typed: a regular expression.
+ENDS = {
+    "registers": r"exit status 0",
+    "step": r"killed by #DB .*vector 1, at 0x40[0-9a-f]+ \(single step\)",
+    "step-int": r"killed by #DB .*vector 1, at 0x40[0-9a-f]+ \(single step\)",
+    "enosys": r"exit status 0",
+    "stack": rf"killed by {PF}, error code 0x6 .*, address 0x7fffeffeffff, at 0x40[0-9a-f]+",
+    "spin": r"exit status 0",
+    "spin-stack": r"exit status 0",
+    "bad-stack": r"exit status 0",
+    "segments": r"exit status 0",
+    "last-bytes": rf"killed by {PF}, error code 0x14 .*, address 0x7ffffffff000, at 0x7ffffffff000",
+    "read-kernel": rf"killed by {PF}, error code 0x5 .*, address 0xffffffff80000000, at 0x40[0-9a-f]+",
+    "write-kernel": rf"killed by {PF}, error code 0x7 .*, address 0xffffffff80000000, at 0x40[0-9a-f]+",
+    "jump-kernel": rf"killed by {PF}, error code 0x15 .*, address 0xffffffff80000000, at 0xffffffff80000000",
+    "read-null": rf"killed by {PF}, error code 0x4 .*, address 0x0, at 0x40[0-9a-f]+",
+    "read-noncanonical": rf"killed by {GP}, .*",
+    "jump-noncanonical": rf"killed by {GP}, .*",
+    # By the manual #SS; QEMU's TCG makes no difference between stack and data there.
+    "push-noncanonical": rf"killed by (?:#SS [^,]*, vector 12|{GP}), .*",
+    "write-text": rf"killed by {PF}, error code 0x7 .*, address 0x400[0-9a-f]+, at 0x40[0-9a-f]+",
+    "run-stack": rf"killed by {PF}, error code 0x15 .*, address 0x7fffeffffff8, at 0x7fffeffffff8",
+    "divide": r"killed by #DE [^,]*, vector 0, at 0x40[0-9a-f]+",
+    # QEMU's TCG checks no alignment; a CPU does.
+    "misaligned": r"killed by #AC [^,]*, vector 17, .*|exit status 99",
+    "ud2": r"killed by #UD [^,]*, vector 6, at 0x40[0-9a-f]+",
+    "icebp": r"killed by #DB [^,]*, vector 1, at 0x40[0-9a-f]+",
+    "sse": r"killed by #NM [^,]*, vector 7, at 0x40[0-9a-f]+",
+    "int3": rf"killed by {GP}, error code 0x1a .*",
+    "int-nmi": rf"killed by {GP}, error code 0x12 .*",
+    "int-pf": rf"killed by {GP}, error code 0x72 .*",
+    "int-timer": rf"killed by {GP}, error code 0x182 .*",
+    "iret": rf"killed by {GP}, error code 0x8 .*",
+}
+ENDS |= {name: rf"killed by {GP}, error code 0x0 .*" for name in
+         ("hlt", "cli", "in", "out", "rdmsr", "cr3", "lgdt", "swapgs", "sysret")}
+# These have their own tests, or another end on each CPU.
+OTHERS = {"hello", "pointers", "gs"}
+
+
+def names(guest):
+    """The programs that the kernel has."""
+    return re.findall(r"^  ([\w-]+) {2,}\S", guest.command("user"), re.MULTILINE)
+
+
+def counts(guest):
+    """How often each way out of the kernel was taken, and how many NMIs came without a kernel stack."""
+    text = guest.command("user")
+    words = re.search(r"(\d+) by SYSRETQ, (\d+) by IRETQ; (\d+) calls by INT 0x80", text)
+    nmis = re.search(r"(\d+) on the way in, (\d+) on the way out", text)
+    check(words and nmis, f"`user` says nothing of the doors:\n{text}")
+    return dict(zip(("sysret", "iret", "int", "entering", "leaving"), map(int, words.groups() + nmis.groups())))
+
+
+def run(guest, name, wanted):
+    """Runs a program that needs nothing typed, and checks how it ends."""
+    output = guest.command(f"user {name}", timeout=120)
+    end = output.splitlines()[-1]
+    check(re.fullmatch(f"user: {name}: (?:{wanted})", end), f"user {name} ends so:\n{output}")
+    return output
+
+
+def typed(guest, name, question, text):
+    """Runs a program that reads a line; what it wrote, up to how it ended."""
+    start = len(guest.text)
+    guest.send(f"user {name}\r")
+    guest.expect(question)
+    guest.send(f"{text}\r")
+    guest.expect(re.compile(rf"user: {name}: [^\r\n]*"))
+    guest.prompt()
+    return guest.text[start:].replace("\r", "")
+
+
+def programs(guest, has_fsgsbase, ends=ENDS):
+    """Every program, one after the other on one machine, which is as before afterwards."""
+    check(set(names(guest)) == set(ends) | OTHERS, f"the programs differ from this test: {set(names(guest)) ^ (set(ends) | OTHERS)}")
+    for name, wanted in ends.items():
+        run(guest, name, wanted)
+    run(guest, "gs", "exit status 0" if has_fsgsbase else r"killed by #UD [^,]*, vector 6, at 0x400007")
+    output = typed(guest, "pointers", "user pointers", "a line")
+    check("user: pointers: exit status 0" in output, output)
+    report = guest.command("selftest", timeout=120)
+    check(re.search(r"\b0 failed", report), f"after all programs selftest says:\n{report}")
+
+
+@test("user", cpu=["qemu64", "max"], machine=["q35", "pc"])
+def doors(t, cpu, machine):
+    """A program writes by both doors, reads and exits; each other one ends by name, the kernel never."""
+    guest = t.boot(cpu=cpu, machine=machine, cmdline="hz=1000")
+    before = counts(guest)
+    output = typed(guest, "hello", "what is your name? ", "worldly\x7f\x7f")
+    for line in ("hello from ring 3, by SYSCALL", "hello from ring 3, by INT 0x80", "hello, world", "user: hello: exit status 7"):
+        check(f"\n{line}\n" in output, f"{line!r} is missing:\n{output}")
+    after = counts(guest)
+    # Four SYSCALLs that returned, and two INT 0x80, which return by IRETQ.
+    changes = {name: after[name] - before[name] for name in after}
+    check(changes == {"sysret": 4, "iret": 2, "int": 2, "entering": 0, "leaving": 0}, f"the doors have counted {changes}")
+    programs(guest, has_fsgsbase=cpu == "max")
+    check(typed(guest, "hello", "what is your name? ", "x").count("hello") == 5, "the second time is not as the first")
+
+
+@test("user-step")
+def step(t):
+    """With TF set the way back is IRETQ, and the call itself is done."""
+    guest = t.boot(cpu="max")
+    before = counts(guest)
+    check("stepped over" in run(guest, "step", ENDS["step"]), "the call was not made")
+    after = counts(guest)
+    check((after["sysret"], after["iret"]) == (before["sysret"], before["iret"] + 1), f"the ways back: {before}, then {after}")
+
+
+@test("user-unknown-call")
+def unknown(t):
+    """One line for each number, however often it is called; and again for the next program."""
+    guest = t.boot()
+    for _ in range(2):
+        output = run(guest, "enosys", "exit status 0")
+        check(len(re.findall(r"system call 500 is not there", output)) == 1, output)
+
+
+def storm(guest, names, wanted, rounds):
+    """NMIs while programs spin in system calls, until `wanted` is content with the counts."""
+    nmis = Counters(guest)
+    first = counts(guest)
+    sent = 0
+    for turn in range(rounds):
+        start = len(guest.text)
+        guest.send(f"user {names[turn % len(names)]}\r")
+        while not re.search(r"\nuser: [^\n]*\n", guest.text[start:].replace("\r", "")):
+            nmis.send_nmis(20)
+            sent += 20
+        guest.prompt()
+        ended = re.search(r"\n(user: [^\n]*)\n", guest.text[start:].replace("\r", ""))
+        check(ended[1].endswith("exit status 0"), f"under NMIs: {ended[1]}")
+        now = counts(guest)
+        if wanted(now["entering"] - first["entering"], now["leaving"] - first["leaving"]):
+            break
+    found = now["entering"] - first["entering"], now["leaving"] - first["leaving"]
+    print(f"{sent} NMIs: {found[0]} on the way in, {found[1]} on the way out")
+    check(wanted(*found), f"of {sent} NMIs {found[0]} came on the way in, {found[1]} on the way out")
+    report = guest.command("selftest", timeout=120)
+    check(re.search(r"\b0 failed", report), f"after the NMIs selftest says:\n{report}")
+
+
+@test("user-nmi", cpu=["qemu64", "max"])
+def nmi_on_the_way_in(t, cpu):
+    """NMIs between SYSCALL and the kernel's stack, with any stack pointer and, where there is FSGSBASE, any GS."""
+    guest = t.boot(cpu=cpu)
+    programs = ["spin", "spin-stack", "gs"] if cpu == "max" else ["spin", "spin-stack"]
+    turns = iter(range(len(programs)))
+    # Each of the programs once at least.
+    storm(guest, programs, lambda entering, leaving: next(turns, None) is None and entering > 20, rounds=60)
+
+
+@test("user-nmi-one", level="matrix", cpu=["qemu64", "max"])
+def nmi_on_the_way_out(t, cpu):
+    """The same with QEMU looking for interrupts after each instruction: then they also come between the last POP and SYSRET."""
+    guest = t.boot(cpu=cpu, accel="tcg,one-insn-per-tb=on", timeout=300)
+    storm(guest, ["spin", "spin-stack"], lambda entering, leaving: entering > 5 and leaving > 5, rounds=20)
+
+
+@test("bochs-user", cpu=["tigerlake", "ryzen"])
+def bochs(t, cpu):
+    """A stricter CPU: SYSRET's #GP would come at CPL 0 there, alignment is checked, SYSRET wants its segments right."""
+    guest = boot_bochs(t, cpu=cpu)
+    ends = ENDS | {"misaligned": r"killed by #AC [^,]*, vector 17, .*", "push-noncanonical": r"killed by #SS [^,]*, vector 12, .*"}
+    if cpu != "tigerlake":
+        # An hour of calls, at this speed.
+        ends = {name: end for name, end in ends.items() if not name.startswith(("spin", "registers", "segments"))}
+    output = typed(guest, "hello", "what is your name? ", "world")
+    check("\nhello, world\n" in output and "user: hello: exit status 7" in output, output)
+    for name, wanted in ends.items():
+        run(guest, name, wanted)
+    report = guest.command("selftest", timeout=240)
+    check(re.search(r"\b0 failed", report), f"after all programs selftest says:\n{report}")
