@@ -53,6 +53,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     report_cpu();
     report_memory();
     mm::init(boot_info::regions());
+    mm::heap::name_sites_by(kernel::backtrace::allocation_site);
     platform::pc::init(found(info), machine_options(&options));
     platform::pc::events::on_button(power_button);
     kernel::user::init();

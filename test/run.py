@@ -105,6 +105,8 @@ def unittest_summary(text):
 
 # Mutated ACPI tables: what every run of the tests tries, and the long fuzzer.
 SAMPLE, LONG = 1_000_000, 20_000_000
+# Random operations on memory management's parts, of the long fuzzer; with every run of the tests it is 100,000.
+LONG_MEMORY = 1_000_000
 
 
 def fuzz_summary(tables):
@@ -123,6 +125,14 @@ def run_host_fuzz(count, tables, seed=None):
     settings = [f"SIS_FUZZ={tables}"] + ([f"SIS_FUZZ_SEED={seed}"] if seed is not None else [])
     command = ["env", *settings, TEST / "tools" / "toolchain.sh", "host", "test", "--lib", "-q", "acpi::fuzz", "--", "--nocapture"]
     host_tests(count, f"host: damaged ACPI tables, {' '.join(settings)}", command, fuzz_summary(tables))
+
+
+def run_memory_fuzz(count, operations, seed):
+    """Frames, heap, page tables and address spaces against their models, for longer than with every run of the tests."""
+    settings = [f"SIS_FUZZ={operations}", f"SIS_FUZZ_SEED={seed}"]
+    for part in ("mm::", "paging::"):
+        command = ["env", *settings, TEST / "tools" / "toolchain.sh", "host", "test", "--lib", "-q", part]
+        host_tests(count, f"host: {part} against models, {' '.join(settings)}", command, cargo_summary)
 
 
 def run_host(count):
@@ -195,6 +205,7 @@ def main():
             run_host(count)
         if args.fuzz and not args.k:
             run_host_fuzz(count, LONG, random.randrange(1 << 32))
+            run_memory_fuzz(count, LONG_MEMORY, random.randrange(1 << 32))
         run_cases(count, cases, outputs, max(1, args.j))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -1,7 +1,7 @@
 //! Backtraces with names.
 
 use super::image::{self, Named};
-use crate::arch::x86_64::backtrace::{Step, walk};
+use crate::arch::x86_64::backtrace::{Step, frame_pointer, walk};
 use crate::arch::x86_64::exceptions;
 use core::fmt::{self, Write};
 
@@ -41,4 +41,21 @@ pub fn print(out: &mut dyn Write, rbp: u64) -> fmt::Result {
         writeln!(out, "      and further")?;
     }
     Ok(())
+}
+
+/// Which code asks for memory: the first return address outwards that is not in the heap or in `alloc`. For builds whose
+/// heap remembers it; a search among the symbols for each frame is too slow for others.
+#[inline(never)]
+pub fn allocation_site() -> usize {
+    const PASSED_OVER: [&str; 6] = ["alloc::", "core::", "__r", "mm::heap", "mm::slab", "mm::vmalloc"];
+    let mut first = 0;
+    for step in walk(frame_pointer()).take(LINES) {
+        let Step::Return(address) = step else { break };
+        first = if first == 0 { address } else { first };
+        let name = image::lookup(address - 1).map_or("", |symbol| symbol.name);
+        if !PASSED_OVER.iter().any(|part| name.contains(part)) {
+            return address as usize;
+        }
+    }
+    first as usize
 }

@@ -3,6 +3,7 @@
 //! Under QEMU's -icount that counter counts guest instructions, and `make bench` (test/bench.py) makes a table of what
 //! `bench` prints. On hardware the ticks are cycles, more or less, and include whatever came in between.
 
+mod memory;
 mod paging;
 
 use crate::arch::x86_64::{idle, interrupts, tsc};
@@ -45,6 +46,8 @@ pub const TABLE: &[Bench] = &[
         unit: Unit::Nanoseconds,
         run: expiry,
     },
+    Bench { name: "frame", about: "allocate a frame and free it", unit: Unit::Ticks, run: memory::frame },
+    Bench { name: "heap", about: "allocate 64 bytes and free them", unit: Unit::Ticks, run: memory::heap },
     Bench {
         name: "map",
         about: "map 64 pages of the kernel's and unmap them, tables included",

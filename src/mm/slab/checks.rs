@@ -30,7 +30,7 @@ const FREE: u32 = 0x4545_5246;
 /// In front of a live object and behind it.
 const RED: u8 = 0xBB;
 /// All over a free one.
-const POISON: u8 = 0xDF;
+pub const POISON: u8 = 0xDF;
 /// What a new object holds; not 0, so that nobody relies on it.
 const NEW: u8 = 0xA5;
 

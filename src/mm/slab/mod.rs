@@ -38,7 +38,7 @@ mod source;
 mod tests;
 
 pub use cache::{Cache, Stats};
-pub use checks::{Fault, Live, Violation};
+pub use checks::{Fault, Live, POISON, Violation};
 pub use classes::{CLASSES, MAX_SIZE};
 pub use fail::FailAlloc;
 pub use heap::Heap;

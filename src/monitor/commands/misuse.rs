@@ -1,0 +1,86 @@
+//! Misuse of the heap on purpose, to see that it is named.
+
+use super::{Call, Result};
+use crate::kernel::image::Named;
+use crate::mm::heap;
+use crate::mm::slab::{CHECKED, Violation};
+use crate::monitor::parse::Problem;
+use crate::tty::console;
+use alloc::alloc::{alloc, dealloc};
+use core::alloc::Layout;
+use core::fmt::Write;
+
+/// Does something wrong with an object.
+type Provoke = fn(*mut u8, Layout);
+
+/// What can be done wrong.
+const KINDS: [(&str, Provoke); 3] =
+    [("overflow", overflow), ("double-free", double_free), ("use-after-free", use_after_free)];
+
+/// An object of no class's size, so that there is a byte behind it.
+const LAYOUT: Layout = Layout::new::<[u8; 40]>();
+
+fn overflow(object: *mut u8, layout: Layout) {
+    // SAFETY: none, on purpose. The byte behind the object is red zone in a build with checks, the only one that this is
+    // run in.
+    unsafe {
+        object.add(layout.size()).write(1);
+        dealloc(object, layout);
+    }
+}
+
+fn double_free(object: *mut u8, layout: Layout) {
+    // SAFETY: none, on purpose; the heap refuses the second.
+    unsafe {
+        dealloc(object, layout);
+        dealloc(object, layout);
+    }
+}
+
+fn use_after_free(object: *mut u8, layout: Layout) {
+    // SAFETY: none, on purpose. Nobody else has the memory yet, and the audit puts it right.
+    unsafe {
+        dealloc(object, layout);
+        object.add(3).write(1);
+    }
+    heap::audit(&mut report);
+    // SAFETY: as above: what it was.
+    unsafe { object.add(3).write(crate::mm::slab::POISON) };
+}
+
+/// As the heap would report it in its panic.
+fn report(found: &Violation) {
+    let mut out = console::Output;
+    let _ = writeln!(out, "  {found}");
+    for (what, site) in
+        [("allocated", found.allocated_by), ("freed", found.freed_by), ("found", found.found_by)]
+    {
+        if site != 0 {
+            let _ = writeln!(out, "    {what} by {}", Named(site as u64));
+        }
+    }
+}
+
+pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    let word = call.words.next().ok_or(Problem::Missing("KIND"))?;
+    call.words.end()?;
+    let (_, provoke) = KINDS.iter().find(|(name, _)| *name == word).ok_or(Problem::Unknown(word))?;
+    if !CHECKED {
+        let _ = writeln!(call.out, "  this build's heap does not look for misuse; a debug build's does");
+        return Ok(());
+    }
+    // SAFETY: the layout is not empty.
+    let object = unsafe { alloc(LAYOUT) };
+    if object.is_null() {
+        let _ = writeln!(call.out, "  the heap is out of memory");
+        return Ok(());
+    }
+    heap::on_violation(Some(report));
+    provoke(object, LAYOUT);
+    heap::on_violation(None);
+    Ok(())
+}
+
+pub fn complete(sink: &mut dyn FnMut(&str)) {
+    KINDS.iter().for_each(|(name, _)| sink(name));
+}
