@@ -13,6 +13,8 @@ pub mod heap;
 #[cfg(any(test, target_os = "none"))]
 pub mod slab;
 #[cfg(any(test, target_os = "none"))]
+pub mod space;
+#[cfg(any(test, target_os = "none"))]
 pub mod vma;
 #[cfg(target_os = "none")]
 pub mod vmalloc;

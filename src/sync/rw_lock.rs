@@ -1,10 +1,14 @@
 //! A lock that many may hold for reading, or one for writing: for address spaces.
 //!
-//! Who waits spins. A writer that waits keeps new readers out, so that faults, which read, cannot keep an `munmap`
-//! waiting for ever. Hence the one rule: **a holder never asks for it again**, not for reading either, for a writer may
-//! have come in between. Code that holds it touches no user memory, whose faults would.
+//! Who waits spins. It is fair by turns: readers that come while a writer waits stay out, and when it is done those that
+//! have gathered go in before the next writer. So neither faults, which read, nor `munmap`, which writes, can keep the
+//! other waiting for more than one turn. Hence the one rule: **a holder never asks for it again**, not for reading
+//! either, for a writer may have come in between. Code that holds it touches no user memory, whose faults would.
 //!
 //! Interrupts stay as they are, and handlers must not use it: who was interrupted may hold it.
+//!
+//! Source: B. B. Brandenburg, J. H. Anderson, "Spin-based reader-writer synchronization for multiprocessor real-time
+//! systems" (2010), the phase-fair ticket lock.
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
@@ -12,16 +16,23 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 /// The lock.
 pub struct RwLock<T> {
-    /// How many read, or [`WRITER`].
-    state: AtomicU32,
-    /// Writers that wait.
-    waiting: AtomicU32,
+    /// Readers that have come, times [`READER`], and in the low bits whether a writer is there and which turn it is.
+    came: AtomicU32,
+    /// Readers that have gone, times [`READER`].
+    gone: AtomicU32,
+    /// The next writer's ticket.
+    ticket: AtomicU32,
+    /// The ticket whose turn it is.
+    turn: AtomicU32,
     data: UnsafeCell<T>,
 }
 
-const WRITER: u32 = u32::MAX;
-/// Far more than there can be CPUs.
-const READERS_MAX: u32 = 1 << 30;
+/// One reader, above the bits of the writer. The counts may wrap: only whether they are the same matters.
+const READER: u32 = 1 << 8;
+const WRITER: u32 = 0b10;
+/// Tells a writer from the one before it.
+const PHASE: u32 = 0b01;
+const WRITER_BITS: u32 = WRITER | PHASE;
 
 // SAFETY: readers get `&T` side by side, and a writer `&mut T`, which sends it.
 unsafe impl<T: Send + Sync> Sync for RwLock<T> {}
@@ -38,36 +49,36 @@ pub struct WriteGuard<'a, T> {
 
 impl<T> RwLock<T> {
     pub const fn new(value: T) -> Self {
-        Self { state: AtomicU32::new(0), waiting: AtomicU32::new(0), data: UnsafeCell::new(value) }
+        let [came, gone, ticket, turn] = [const { AtomicU32::new(0) }; 4];
+        Self { came, gone, ticket, turn, data: UnsafeCell::new(value) }
     }
 
-    /// Waits until nobody writes, or waits for it.
+    /// Waits until the writer that is there, if one is, has gone.
     pub fn read(&self) -> ReadGuard<'_, T> {
-        loop {
-            if let Some(guard) = self.try_read() {
-                return guard;
-            }
+        let writer = self.came.fetch_add(READER, Ordering::Acquire) & WRITER_BITS;
+        while writer != 0 && self.came.load(Ordering::Acquire) & WRITER_BITS == writer {
             pause();
         }
+        ReadGuard { lock: self }
     }
 
     /// Takes it for reading, if that is possible at once.
     pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
-        if self.waiting.load(Ordering::Relaxed) != 0 {
-            return None;
-        }
-        let more = |state| (state < READERS_MAX).then(|| state + 1);
-        let taken = self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, more);
-        taken.is_ok().then_some(ReadGuard { lock: self })
+        let more = |came: u32| (came & WRITER_BITS == 0).then(|| came.wrapping_add(READER));
+        let taken = self.came.fetch_update(Ordering::Acquire, Ordering::Relaxed, more);
+        taken.is_ok().then(|| ReadGuard { lock: self })
     }
 
-    /// Waits until nobody has it.
+    /// Waits for the writers before it, and for the readers that are there then.
     pub fn write(&self) -> WriteGuard<'_, T> {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
-        while self.state.compare_exchange_weak(0, WRITER, Ordering::Acquire, Ordering::Relaxed).is_err() {
+        let ticket = self.ticket.fetch_add(1, Ordering::Relaxed);
+        while self.turn.load(Ordering::Acquire) != ticket {
             pause();
         }
-        self.waiting.fetch_sub(1, Ordering::Relaxed);
+        let before = self.came.fetch_add(WRITER | ticket & PHASE, Ordering::Acquire);
+        while self.gone.load(Ordering::Acquire) != before & !WRITER_BITS {
+            pause();
+        }
         WriteGuard { lock: self }
     }
 
@@ -95,7 +106,7 @@ impl<T> Deref for ReadGuard<'_, T> {
 
 impl<T> Drop for ReadGuard<'_, T> {
     fn drop(&mut self) {
-        self.lock.state.fetch_sub(1, Ordering::Release);
+        self.lock.gone.fetch_add(READER, Ordering::Release);
     }
 }
 
@@ -117,7 +128,8 @@ impl<T> DerefMut for WriteGuard<'_, T> {
 
 impl<T> Drop for WriteGuard<'_, T> {
     fn drop(&mut self) {
-        self.lock.state.store(0, Ordering::Release);
+        self.lock.came.fetch_and(!WRITER_BITS, Ordering::Release);
+        self.lock.turn.fetch_add(1, Ordering::Release);
     }
 }
 

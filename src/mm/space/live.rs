@@ -1,0 +1,137 @@
+//! Address spaces on the machine: frames through the direct map, this CPU's TLB and CR3.
+//!
+//! An address space stays in CR3 when its program does not run: kernel threads borrow it, for their half is the same in
+//! all. It leaves CR3 when another comes, or when it is dropped; then the kernel's own tables come.
+
+use super::super::addr::Frame;
+use super::super::frame::{Dropped, Owner};
+use super::super::frames;
+use super::env::{Account, Content, Env, Store};
+use super::{AddressSpace, Memory};
+use crate::arch::x86_64::cr;
+use crate::arch::x86_64::paging::{MapError, PageTables, Table, TableMemory, live};
+use crate::boot::layout::PAGE_SIZE;
+use crate::platform::kernel_tables::{self, TablePages};
+use crate::sync::CPUS;
+use spin::Once;
+
+/// The machine that the kernel runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelEnv;
+
+/// What can be mapped as long as there are no files.
+pub type UserSpace = AddressSpace<KernelEnv, Memory<KernelEnv>>;
+
+static ACCOUNT: Account = Account::new(0);
+
+static ZERO_PAGE: Once<Frame> = Once::new();
+
+// Flushes and `retire` reach this CPU only.
+const _: () = assert!(CPUS == 1);
+
+/// Once, before the first address space. False if there is no frame to be had.
+pub fn init() -> bool {
+    ACCOUNT.set_limit(frames::managed_frames());
+    let Some(frame) = frames::allocate(Owner::Kernel) else { return false };
+    // SAFETY: ours alone.
+    unsafe { frames::bytes(frame).write_bytes(0, PAGE_SIZE as usize) };
+    ZERO_PAGE.call_once(|| frame);
+    true
+}
+
+impl TableMemory for KernelEnv {
+    unsafe fn table(&self, phys: u64) -> &Table {
+        // SAFETY: the caller's promise. That it outlives this borrow does no harm: there is but one machine.
+        unsafe { live::table(phys) }
+    }
+
+    fn allocate(&self) -> Option<u64> {
+        TablePages.allocate()
+    }
+
+    unsafe fn free(&self, phys: u64) {
+        // SAFETY: the caller's promise.
+        unsafe { TablePages.free(phys) };
+    }
+}
+
+impl Env for KernelEnv {
+    fn allocate_frame(&self, zeroed: bool) -> Option<Frame> {
+        let frame = frames::allocate(Owner::Anonymous)?;
+        if zeroed {
+            // SAFETY: ours alone.
+            unsafe { frames::bytes(frame).write_bytes(0, PAGE_SIZE as usize) };
+        }
+        Some(frame)
+    }
+
+    fn copy_frame(&self, from: Frame, to: Frame) {
+        // SAFETY: two frames, and `to` is the caller's alone. Whatever is read where `from` changes is thrown away.
+        unsafe { frames::bytes(to).copy_from_nonoverlapping(frames::bytes(from), PAGE_SIZE as usize) };
+    }
+
+    fn get(&self, frame: Frame) -> bool {
+        frames::info_of(frame).get()
+    }
+
+    fn put(&self, frame: Frame) {
+        match frames::info_of(frame).put() {
+            Dropped::Shared => {}
+            // Without a reference it is free already, which the allocator says more about.
+            Dropped::Last | Dropped::NotHeld => frames::free(frame),
+        }
+    }
+
+    fn is_unique(&self, frame: Frame) -> bool {
+        frames::info_of(frame).is_unique()
+    }
+
+    fn becomes_anonymous(&self, frame: Frame) {
+        let info = frames::info_of(frame);
+        if info.owner() != Owner::Anonymous {
+            info.set_owner(Owner::Anonymous);
+        }
+    }
+
+    fn zero_page(&self) -> Frame {
+        *ZERO_PAGE.get().expect("init comes before the first address space")
+    }
+
+    fn new_tables(&self) -> Result<PageTables<Store<Self>>, MapError> {
+        PageTables::new_user(Store::new(*self), &kernel_tables::lock())
+    }
+
+    fn flush_page(&self, root: u64, virt: u64) {
+        if live::root() == root {
+            cr::flush_tlb_page(virt);
+        }
+    }
+
+    fn flush_all(&self, root: u64) {
+        if live::root() == root {
+            cr::flush_tlb_user();
+        }
+    }
+
+    fn retire(&self, root: u64) {
+        if live::root() == root {
+            let kernel = kernel_tables::lock().root();
+            // SAFETY: the kernel's own tables are for good, and the address space that is left maps nothing any more.
+            unsafe { cr::set_cr3(kernel) };
+        }
+    }
+
+    fn account(&self) -> &Account {
+        &ACCOUNT
+    }
+}
+
+impl<F: Content<KernelEnv>> AddressSpace<KernelEnv, F> {
+    /// Puts it into this CPU's CR3, if it is not there. It stays until another comes or it is dropped.
+    pub fn activate(&self) {
+        if live::root() != self.root() {
+            // SAFETY: made with the kernel's half; `drop` takes it out of CR3 before it gives it back.
+            unsafe { cr::set_cr3(self.root()) };
+        }
+    }
+}
