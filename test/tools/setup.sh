@@ -150,6 +150,31 @@ stop() {
 
 if [ "$update" = yes ] && debian; then apt_update || :; fi
 
+# Debian 12's backports hold a QEMU with x2APIC and more than 255 CPUs. With its name in `backports`, that archive is
+# among apt's sources; where it cannot be, the status says so.
+backports=bookworm-backports
+add_backports() {
+    (. /etc/os-release && [ "${ID:-}" = debian ] && [ "${VERSION_ID:-}" = 12 ]) 2>/dev/null || return 1
+    sources=/etc/apt/sources.list
+    mirror=$(cat "$sources" "$sources".d/*.list "$sources".d/*.sources 2>/dev/null |
+        sed -n 's/^URIs: *\([^ ]*debian\/*\) *$/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*debian\/*\) .*/\2/p' |
+        head -n 1)
+    [ -n "$mirror" ] || return 1
+    [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null || return 1
+    list=/etc/apt/sources.list.d/sis-backports.list
+    [ ! -e "$list" ] || return 0
+    echo "setup: adding $backports from $mirror for a newer QEMU ($list)"
+    echo "deb $mirror $backports main" | as_root tee "$list" >/dev/null
+    logged as_root apt-get update -q -o DPkg::Lock::Timeout=300 || {
+        as_root rm -f "$list"
+        return 1
+    }
+}
+
+install_backported_qemu() {
+    apt_install -t "$backports" qemu-system-x86 qemu-system-common qemu-system-data
+}
+
 if [ -n "$missing" ]; then
     line="apt-get install --no-install-recommends$missing"
     debian || ! command -v apt-get >/dev/null 2>&1 || stop "missing:$missing. As root: $line"
@@ -158,35 +183,24 @@ if [ -n "$missing" ]; then
     echo "setup: not here yet, installing:$missing"
     start=$(date +%s)
     apt_update || stop "apt-get update failed. As root: $line"
+    # Programs of QEMU's that are here from backports already (qemu-img, say) would have to go for Debian 12's own QEMU.
+    case " $missing " in *' qemu-system-x86 '*)
+        if dpkg-query -W -f '${Version}\n' 'qemu-*' 2>/dev/null | grep -q 'bpo12' && add_backports && install_backported_qemu; then
+            missing=$(echo "$missing" | sed 's/ qemu-system-x86\b//')
+        fi
+        ;;
+    esac
     # Word splitting is wanted: a list of package names.
     # shellcheck disable=SC2086
     apt_install $missing || stop "could not install:$missing. As root: $line"
     echo "setup: installed in $(($(date +%s) - start)) s"
 fi
 
-# In CI, or with QEMU10=1: Debian 12's backports hold a QEMU with x2APIC and more than 255 CPUs. A bonus: without it
-# the tests that need it are skipped, so nothing here may fail.
+# In CI, or with QEMU10=1, the newer QEMU. A bonus: without it the tests that need it are skipped, so nothing here may fail.
 newer_qemu() {
-    backports=bookworm-backports
-    (. /etc/os-release && [ "${ID:-}" = debian ] && [ "${VERSION_ID:-}" = 12 ]) 2>/dev/null || return 0
     dpkg-query -W -f '${Version}' qemu-system-x86 2>/dev/null | grep -q '^1:7\.' || return 0
-    sources=/etc/apt/sources.list
-    mirror=$(cat "$sources" "$sources".d/*.list "$sources".d/*.sources 2>/dev/null |
-        sed -n 's/^URIs: *\([^ ]*debian\/*\) *$/\1/p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*debian\/*\) .*/\2/p' |
-        head -n 1)
-    [ -n "$mirror" ] || return 0
-    [ "$(id -u)" = 0 ] || sudo -n true 2>/dev/null || return 0
-    list=/etc/apt/sources.list.d/sis-backports.list
-    if [ ! -e "$list" ]; then
-        echo "setup: adding $backports from $mirror for a newer QEMU ($list)"
-        echo "deb $mirror $backports main" | as_root tee "$list" >/dev/null
-        logged as_root apt-get update -q -o DPkg::Lock::Timeout=300 || {
-            as_root rm -f "$list"
-            return 0
-        }
-    fi
-    apt_install -t "$backports" qemu-system-x86 qemu-system-common qemu-system-data ||
-        echo "setup: no newer QEMU from $backports; going on with the one that is here"
+    add_backports || return 0
+    install_backported_qemu || echo "setup: no newer QEMU from $backports; going on with the one that is here"
 }
 
 case " $* " in
