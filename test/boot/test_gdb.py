@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 from lib import build
-from lib.guest import SLOW
+from lib.guest import SLOW, Failure
 from lib.harness import Skip, check, test
 
 TIMEOUT = 120
@@ -60,8 +60,12 @@ class Debugged:
                  "-ex", f"source {HELPERS}", "-ex", f"target remote {self.socket}"]
         for command in commands:
             words += ["-ex", command]
-        done = subprocess.run(words + ["-ex", "delete", "-ex", "detach"], text=True, errors="replace", stdin=subprocess.DEVNULL,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT * SLOW)
+        try:
+            done = subprocess.run(words + ["-ex", "delete", "-ex", "detach"], text=True, errors="replace", stdin=subprocess.DEVNULL,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=TIMEOUT * SLOW)
+        except subprocess.TimeoutExpired as late:
+            said = (late.stdout or b"").decode(errors="replace")
+            raise Failure(f"gdb was not done after {late.timeout:g} s; it had said:\n{said}") from None
         with open(self.t.directory / "gdb.log", "a", encoding="utf-8") as log:
             log.write(done.stdout)
         return done.stdout
@@ -281,7 +285,9 @@ def nmi_while_going_to_sleep(t):
         for steps in range(3):
             # Not more than one NMI a second is told of.
             machine.guest.command("sleep 1.1")
-            text = machine.run("tbreak *idle_look", "continue", *["stepi"] * steps, "x/i $pc", "monitor nmi", typed=f"echo {steps} steps")
+            # The machine stops anywhere; in a Rust function gdb would look for the label among Rust's names alone.
+            text = machine.run("set language asm", "tbreak *idle_look", "continue", *["stepi"] * steps, "x/i $pc", "monitor nmi",
+                               typed=f"echo {steps} steps")
             instruction = re.search(r"=> .*:\s+(\w+)", text)
             check(instruction and instruction[1] == ["cmpb", "jne", "sti"][steps], f"gdb stopped elsewhere:\n{text}")
             machine.guest.expect(f"\n{steps} steps")
