@@ -5,60 +5,10 @@
  * break the kernel, and each of those is to be ended by name, or to exit with status 0 and the kernel none the worse.
  *
  * Mode    long, CPL 3, IF=1           Stack   64 KiB, which come page by page
- * In      every register zero but rsp
+ * In      every register zero but rsp, and rdi where somebody gives an argument
  * Calls   by Linux's numbers and registers; no SSE and no x87, since nothing saves their state yet
- *
- * Where a program checks something, its exit status is 0 if all was well, or else the number of the check.
  */
-#include "macros.h"
-
-        .set    READ, 0
-        .set    WRITE, 1
-        .set    GETPID, 39
-        .set    EXIT, 60
-        .set    EFAULT, 14
-        .set    ENOSYS, 38
-
-        .section .rodata.flat, "a", @progbits
-
-.macro PROGRAM name
-        .balign 16
-        .globl  \name
-        .type   \name, @object
-\name:
-        .set    checks, 0
-.endm
-
-/* Its last bytes: the way out with the status in edi, for those that get there. */
-.macro ENDPROGRAM name
-        .globl  \name\()_end
-        .type   \name\()_end, @object
-\name\()_end:
-        .size   \name, \name\()_end - \name
-        .size   \name\()_end, 0
-.endm
-
-.macro EXIT_WITH status
-        mov     edi, \status
-        mov     eax, EXIT
-        syscall
-        ud2
-.endm
-
-/* Goes on if the last comparison was equal, else ends with the next number as its status. */
-.macro CHECK
-        .set    checks, checks + 1
-        je      777f
-        EXIT_WITH checks
-777:
-.endm
-
-.macro SAY text, end
-        mov     edi, 1
-        lea     rsi, [rip + \text]
-        mov     edx, offset \end - \text
-        mov     eax, WRITE
-.endm
+#include "flat.h"
 
 /* ---- The doors ---- */
 
@@ -361,19 +311,6 @@ PROGRAM flat_last_bytes
         mov     eax, GETPID
         syscall
 ENDPROGRAM flat_last_bytes
-
-/* Instructions of one kind each: what follows them is not to be reached. */
-.macro HOSTILE name, instructions:vararg
-PROGRAM \name
-        \instructions
-        EXIT_WITH 99
-ENDPROGRAM \name
-.endm
-
-.macro AT address, instruction:vararg
-        movabs  rax, \address
-        \instruction
-.endm
 
         HOSTILE flat_read_kernel, AT KERNEL_BASE, mov rbx, [rax]
         HOSTILE flat_write_kernel, AT KERNEL_BASE, mov [rax], rbx

@@ -27,6 +27,7 @@ pub mod platform;
 #[cfg(target_os = "none")]
 pub mod start;
 pub mod sync;
+#[cfg(any(test, target_os = "none"))]
 pub mod syscall;
 #[cfg(any(test, target_os = "none"))]
 mod testing;

@@ -5,6 +5,7 @@
 
 mod mm;
 mod pci_intx;
+mod space;
 mod tlb;
 
 use super::image;
@@ -95,6 +96,16 @@ pub const TESTS: &[SelfTest] = &[
         run: mm::refusals,
     },
     SelfTest { name: "mm-exhaustion", about: "memory is out, and comes back", run: mm::exhaustion },
+    SelfTest {
+        name: "mm-demand-zero",
+        about: "a program's pages come when they are touched",
+        run: space::demand_zero,
+    },
+    SelfTest { name: "mm-changes", about: "what is unmapped or protected is so at once", run: space::changes },
+    SelfTest { name: "mm-copy-on-write", about: "who writes has a copy of his own", run: space::copy_on_write },
+    SelfTest { name: "mm-stacks", about: "stacks grow to their limit and no further", run: space::stacks },
+    SelfTest { name: "mm-tables", about: "a program's pages are its own and keep W^X", run: space::tables },
+    SelfTest { name: "mm-fork", about: "a program and its copies count for themselves", run: space::fork },
     SelfTest { name: "mm-devices", about: "no device page is cached", run: mm::devices },
     SelfTest {
         name: "pci-intx",

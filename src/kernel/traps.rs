@@ -4,6 +4,7 @@
 //! ended; an interrupt that nobody asked for is counted; everything else is a bug in the kernel, and a panic.
 
 use super::image::Named;
+use super::user::space::Answer;
 use super::{panic, user};
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
@@ -51,7 +52,9 @@ fn handle(frame: &mut TrapFrame, was_watching: bool) {
     }
     // Read before anything else can fault.
     let cr2 = cr::cr2();
-    if (frame.vector == PAGE_FAULT && user::page_fault(frame, cr2)) || user::was_stepped(frame) {
+    let fault =
+        if frame.vector == PAGE_FAULT { user::space::page_fault(frame, cr2) } else { Answer::NotOurs };
+    if fault == Answer::Done || user::was_stepped(frame) {
         return;
     }
     // Raised by the access itself; and by an INT3 whose successor is in the table. An NMI that arrives just then leaves
@@ -72,7 +75,7 @@ fn handle(frame: &mut TrapFrame, was_watching: bool) {
         let _ = super::backtrace::print(&mut out, core::ptr::from_ref(frame) as u64 | 1);
         recover::resume(frame);
     } else if user::is_to_blame(frame) && !is_watchpoint {
-        user::kill(frame, cr2);
+        user::kill(frame, cr2, fault);
     } else if frame.vector == NMI && !is_inside_nmi(frame) {
         nmi(frame);
     } else if is_watchpoint {

@@ -25,4 +25,5 @@ pub mod vmalloc;
 pub fn init(regions: &'static [crate::boot::info::MemoryRegion]) {
     frames::init(regions);
     heap::init();
+    assert!(space::live::init(), "not one frame is left for the page of zeroes");
 }

@@ -6,12 +6,14 @@
 
 pub mod errno;
 mod io;
+pub mod memory;
 mod process;
 #[cfg(test)]
 mod tests;
 
 use crate::arch::x86_64::usercopy::Fault;
 use errno::Errno;
+use memory::Memory;
 
 /// What a system call may ask of the program that made it.
 pub trait Process {
@@ -21,6 +23,8 @@ pub trait Process {
     fn copy_in(&mut self, to: &mut [u8], from: u64) -> Result<(), Fault>;
     /// Copies to its memory, all or nothing.
     fn copy_out(&mut self, to: u64, from: &[u8]) -> Result<(), Fault>;
+    /// Its address space.
+    fn memory(&mut self) -> &dyn Memory;
     /// Writes to its console.
     fn write_console(&mut self, bytes: &[u8]);
     /// Reads from its console: waits for a line, and takes as much of it as fits. 0 is the end of the input.
@@ -39,6 +43,12 @@ pub enum Outcome {
     Return(u64),
     /// It does not: this is its exit status.
     Exit(u8),
+}
+
+impl<E: Into<Errno>> From<Result<u64, E>> for Outcome {
+    fn from(result: Result<u64, E>) -> Self {
+        Self::Return(result.unwrap_or_else(|error| error.into().to_result()))
+    }
 }
 
 impl From<Errno> for Outcome {
@@ -65,6 +75,13 @@ const fn call(number: u16, name: &'static str, handler: Handler) -> Call {
 pub const TABLE: &[Call] = &[
     call(0, "read", io::read),
     call(1, "write", io::write),
+    call(9, "mmap", memory::mmap),
+    call(10, "mprotect", memory::mprotect),
+    call(11, "munmap", memory::munmap),
+    call(12, "brk", memory::brk),
+    call(25, "mremap", memory::mremap),
+    call(26, "msync", memory::msync),
+    call(28, "madvise", memory::madvise),
     call(39, "getpid", process::getpid),
     call(60, "exit", process::exit),
     call(231, "exit_group", process::exit),

@@ -1,4 +1,4 @@
-"""Ring 3: programs that use the doors, and programs that try to break in (asm/flat.S)."""
+"""Ring 3: programs that use the doors, and programs that try to break in (asm/flat.S, asm/flat_memory.S)."""
 
 import re
 
@@ -14,7 +14,10 @@ ENDS = {
     "step": r"killed by #DB .*vector 1, at 0x40[0-9a-f]+ \(single step\)",
     "step-int": r"killed by #DB .*vector 1, at 0x40[0-9a-f]+ \(single step\)",
     "enosys": r"exit status 0",
-    "stack": rf"killed by {PF}, error code 0x6 .*, address 0x7fffeffeffff, at 0x40[0-9a-f]+",
+    "stack": rf"killed by {PF}, error code 0x6 .*, address 0x7ffffefeffff, at 0x40[0-9a-f]+",
+    "memory": r"exit status 0",
+    "cow": r"exit status 0",
+    "count": r"exit status 1",
     "spin": r"exit status 0",
     "spin-stack": r"exit status 0",
     "bad-stack": r"exit status 0",
@@ -29,7 +32,14 @@ ENDS = {
     # By the manual #SS; QEMU's TCG makes no difference between stack and data there.
     "push-noncanonical": rf"killed by (?:#SS [^,]*, vector 12|{GP}), .*",
     "write-text": rf"killed by {PF}, error code 0x7 .*, address 0x400[0-9a-f]+, at 0x40[0-9a-f]+",
-    "run-stack": rf"killed by {PF}, error code 0x15 .*, address 0x7fffeffffff8, at 0x7fffeffffff8",
+    "run-stack": rf"killed by {PF}, error code 0x15 .*, address 0x7ffffefffff8, at 0x7ffffefffff8",
+    "use-unmapped": rf"killed by {PF}, error code 0x4 .*, address 0x7ffff7ffe000, at 0x400[0-9a-f]+",
+    "write-protected": rf"killed by {PF}, error code 0x7 .*, address 0x7ffff7ffe000, at 0x400[0-9a-f]+",
+    "read-none": rf"killed by {PF}, error code 0x4 .*, address 0x7ffff7ffe000, at 0x400[0-9a-f]+",
+    "run-data": rf"killed by {PF}, error code 0x15 .*, address 0x7ffff7ffe000, at 0x7ffff7ffe000",
+    "call-null": rf"killed by {PF}, error code 0x14 .*, address 0x0, at 0x0",
+    "above-stack": rf"killed by {PF}, error code 0x4 .*, address 0x7fffff000000, at 0x400[0-9a-f]+",
+    "below-stack": rf"killed by {PF}, error code 0x6 .*, address 0x7ffffef00000, at 0x400[0-9a-f]+",
     "divide": r"killed by #DE [^,]*, vector 0, at 0x40[0-9a-f]+",
     # QEMU's TCG checks no alignment; a CPU does.
     "misaligned": r"killed by #AC [^,]*, vector 17, .*|exit status 99",
@@ -45,7 +55,7 @@ ENDS = {
 ENDS |= {name: rf"killed by {GP}, error code 0x0 .*" for name in
          ("hlt", "cli", "in", "out", "rdmsr", "cr3", "lgdt", "swapgs", "sysret")}
 # These have their own tests, or another end on each CPU.
-OTHERS = {"hello", "pointers", "gs"}
+OTHERS = {"hello", "pointers", "gs", "hog"}
 
 
 def names(guest):
@@ -126,6 +136,21 @@ def unknown(t):
     for _ in range(2):
         output = run(guest, "enosys", "exit status 0")
         check(len(re.findall(r"system call 500 is not there", output)) == 1, output)
+
+
+@test("user-hog")
+def hog(t):
+    """A program that takes all memory is ended by name; everything is there again afterwards, and other programs run."""
+    guest = t.boot(mem="128M")
+    free = lambda: int(re.search(r"(\d+) KiB of it free", guest.command("free"))[1])  # noqa: E731
+    run(guest, "memory", "exit status 0")
+    before = free()
+    for _ in range(2):
+        run(guest, "hog", r"killed: out of memory, for address 0x7[0-9a-f]+, at 0x400[0-9a-f]+")
+        after = free()
+        # The heap may keep a slab or two of what it has had.
+        check(abs(before - after) <= 256, f"{before} KiB were free, {after} are")
+    run(guest, "memory", "exit status 0")
 
 
 def storm(guest, names, wanted, rounds):

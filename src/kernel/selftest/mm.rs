@@ -18,7 +18,7 @@ use core::ptr::NonNull;
 const QUOTA: u64 = 64 << 20;
 
 /// Runs a test, and counts frames before and after it.
-fn balanced(test: fn() -> Outcome) -> Outcome {
+pub fn balanced(test: impl FnOnce() -> Outcome) -> Outcome {
     heap::shrink();
     let before = frames::free_frames();
     let outcome = test();

@@ -1,11 +1,16 @@
 //! The program that runs, as its system calls see it; and where asm/syscall.S arrives in Rust.
 
-use super::End;
 use super::line::Input;
+use super::{End, space};
 use crate::arch::x86_64::frame::{SYSCALL_COMPAT_VECTOR, SYSCALL_INT, TrapFrame};
 use crate::arch::x86_64::interrupts;
 use crate::arch::x86_64::percpu;
 use crate::arch::x86_64::usercopy::{self, Fault};
+use crate::mm::space::live::UserSpace;
+use crate::mm::vma::Error;
+use crate::mm::vma::area::Prot;
+use crate::mm::vma::space::{Advice, MapFlags, Mapping, RemapFlags};
+use crate::syscall::memory::Memory;
 use crate::syscall::{self, Outcome, Process};
 use crate::tty::console;
 use crate::utf8::Decoder;
@@ -52,6 +57,10 @@ impl Process for Running {
         usercopy::copy_out(to, from)
     }
 
+    fn memory(&mut self) -> &dyn Memory {
+        space::current().expect("a system call is made by the program that runs")
+    }
+
     fn write_console(&mut self, bytes: &[u8]) {
         let mut out = console::Output;
         let mut utf8 = [0; 4];
@@ -71,6 +80,37 @@ impl Process for Running {
         if !core::mem::replace(told, true) {
             log::warn!(target: "user", "{}: system call {number} is not there (-ENOSYS)", self.name);
         }
+    }
+}
+
+impl Memory for UserSpace {
+    fn map(&self, addr: u64, len: u64, prot: Prot, flags: MapFlags) -> Result<u64, Error> {
+        let mapped = UserSpace::map(self, Mapping { addr, len, prot, flags, file: None })?;
+        Ok(mapped.span.start)
+    }
+
+    fn unmap(&self, addr: u64, len: u64) -> Result<(), Error> {
+        UserSpace::unmap(self, addr, len)
+    }
+
+    fn protect(&self, addr: u64, len: u64, prot: Prot, from_area_start: bool) -> Result<(), Error> {
+        UserSpace::protect(self, addr, len, prot, from_area_start)
+    }
+
+    fn brk(&self, to: u64) -> u64 {
+        UserSpace::brk(self, to)
+    }
+
+    fn remap(&self, from: u64, len: u64, new_len: u64, flags: RemapFlags, to: u64) -> Result<u64, Error> {
+        UserSpace::remap(self, from, len, new_len, flags, to)
+    }
+
+    fn advise(&self, addr: u64, len: u64, advice: Advice) -> Result<(), Error> {
+        UserSpace::advise(self, addr, len, advice)
+    }
+
+    fn sync(&self, addr: u64, len: u64) -> Result<(), Error> {
+        UserSpace::sync(self, addr, len, |_, _, _| {})
     }
 }
 

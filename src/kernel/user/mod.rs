@@ -3,7 +3,7 @@
 //! ```text
 //! run ──► Space::new ──► asm/user.S ──IRETQ──► ring 3 ──SYSCALL, INT 0x80──► calls.rs ──► syscall::dispatch
 //!  ▲                                             │  └──interrupts, NMIs──► as ever, on the task's stack
-//!  │                                             └──exceptions──► traps.rs ──► page_fault, fault
+//!  │                                             └──exceptions──► traps.rs ──► space::page_fault, kill
 //!  └────────── user_leave ◄── exit, or killed ◄──────────────────────────────────────┘
 //! ```
 //!
@@ -25,8 +25,9 @@ use crate::sync::IrqLock;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use log::info;
+use crate::mm::vma::Error;
 use programs::Program;
-use space::{NoMemory, STACK_TOP, Space};
+use space::{Answer, STACK_TOP, Space};
 
 /// How a program ended.
 #[derive(Clone, Copy)]
@@ -35,6 +36,10 @@ pub enum End {
     Exit(u8),
     /// By an exception: the registers then, CR2, and DR6.
     Killed(TrapFrame, u64, u64),
+    /// By a page fault, at this address, for which there was no memory left; the instruction's address.
+    OutOfMemory(u64, u64),
+    /// By an access, at this address, to a mapping of what is not there; the instruction's address.
+    Bus(u64, u64),
     /// By a SYSCALL from 32-bit code.
     Compat,
 }
@@ -52,6 +57,12 @@ impl fmt::Display for End {
                     Ok(())
                 }
             }
+            Self::OutOfMemory(address, rip) => {
+                write!(f, "killed: out of memory, for address {address:#x}, at {rip:#x}")
+            }
+            Self::Bus(address, rip) => {
+                write!(f, "killed: nothing is behind the mapping at address {address:#x}, at {rip:#x}")
+            }
             Self::Compat => f.write_str("killed by a SYSCALL from 32-bit code"),
         }
     }
@@ -61,8 +72,6 @@ const DEBUG: u64 = 1;
 const NMI: u64 = 2;
 const DOUBLE_FAULT: u64 = 8;
 const MACHINE_CHECK: u64 = 18;
-/// In a page fault's error code.
-const ERROR_PRESENT: u64 = 1 << 0;
 
 /// How the last program ended; `None` while it runs.
 static END: IrqLock<Option<End>> = IrqLock::new(None);
@@ -90,17 +99,22 @@ pub fn init() {
     info!(target: "user", "copies by {chosen}: a page takes {words} ticks by words, {bytes} by bytes");
 }
 
-/// Runs a program to its end.
-pub fn run(program: &'static Program) -> Result<End, NoMemory> {
+/// Runs a program to its end. ENOMEM.
+pub fn run(program: &'static Program) -> Result<End, Error> {
     let space = Space::new(program.image(), program.at_the_end)?;
-    calls::start(program.name);
-    // SAFETY: the lower half is the program's, and it is the only one: nobody else calls this than the monitor, and
-    // that waits here.
-    unsafe { user::enter(space.entry(), STACK_TOP, 0) };
-    drop(space);
+    Ok(run_in(&space, program.name, space::DATA))
+}
+
+/// Runs the program of an address space from its beginning to its end, with `argument` in rdi.
+pub fn run_in(space: &Space, name: &'static str, argument: u64) -> End {
+    let active = space.activate();
+    calls::start(name);
+    // SAFETY: the lower half is the program's, and it is the only one: nobody else calls this than the monitor and the
+    // self-tests, who wait here.
+    unsafe { user::enter(space.entry(), STACK_TOP, argument) };
+    drop(active);
     IS_OVER.store(false, Ordering::Relaxed);
-    // Whoever ends a program says how.
-    END.lock().take().ok_or(NoMemory)
+    END.lock().take().expect("whoever ends a program says how")
 }
 
 fn set_end(how: End) {
@@ -114,14 +128,6 @@ fn set_end(how: End) {
 unsafe fn leave() -> ! {
     // SAFETY: the caller's promise.
     unsafe { user::leave(0) }
-}
-
-/// A page fault, before anybody calls it an error: true if the page is there now, and the instruction may run again.
-///
-/// Only what ring 3 touched, or the kernel on its behalf in asm/usercopy.S: a user address anywhere else is a bug.
-pub fn page_fault(frame: &TrapFrame, cr2: u64) -> bool {
-    let is_users = frame.cs & 3 != 0 || usercopy::contains(frame.rip);
-    is_users && cr2 < USER_END && space::bring(cr2, frame.error & ERROR_PRESENT != 0)
 }
 
 /// Whether this is the trap of a program that single-stepped its SYSCALL, taken before the kernel's first instruction.
@@ -156,9 +162,13 @@ pub fn is_to_blame(frame: &TrapFrame) -> bool {
 }
 
 /// Ends the program by this exception. The trap handler finishes what it has begun, and then calls [`leave_if_over`].
-pub fn kill(frame: &TrapFrame, cr2: u64) {
+pub fn kill(frame: &TrapFrame, cr2: u64, fault: Answer) {
     let dr6 = if frame.vector == DEBUG { debug::take_status() } else { 0 };
-    set_end(End::Killed(*frame, cr2, dr6));
+    set_end(match fault {
+        Answer::OutOfMemory => End::OutOfMemory(cr2, frame.rip),
+        Answer::Bus => End::Bus(cr2, frame.rip),
+        _ => End::Killed(*frame, cr2, dr6),
+    });
     IS_OVER.store(true, Ordering::Relaxed);
 }
 

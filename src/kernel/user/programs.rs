@@ -1,4 +1,4 @@
-//! The programs that asm/flat.S holds: each a piece of position-independent code that begins at its first byte.
+//! The programs that asm/flat.S and asm/flat_memory.S hold: each a piece of position-independent code that begins at its first byte.
 
 /// One of them.
 pub struct Program {
@@ -49,6 +49,10 @@ pub const PROGRAMS: &[Program] = &[
     program!("enosys", "calls that do not exist", flat_enosys, flat_enosys_end),
     program!("pointers", "addresses that are not its own, for the kernel to read and write; waits for a line", flat_pointers, flat_pointers_end),
     program!("stack", "its stack grows, and then too far", flat_stack, flat_stack_end),
+    program!("memory", "mmap and its like, and what is there afterwards", flat_memory, flat_memory_end),
+    program!("cow", "writes to its own bytes, of which the other copy stays", flat_cow, flat_cow_end),
+    program!("count", "how often it has run in its address space", flat_count, flat_count_end),
+    program!("hog", "takes memory until there is none", flat_hog, flat_hog_end),
     program!("spin", "100,000 calls by each door", flat_spin, flat_spin_end),
     program!("spin-stack", "the same with its stack pointer in the kernel's NMI stack", flat_spin_stack, flat_spin_stack_end),
     program!("bad-stack", "calls with stack pointers of all bad kinds", flat_bad_stack, flat_bad_stack_end),
@@ -64,6 +68,13 @@ pub const PROGRAMS: &[Program] = &[
     program!("push-noncanonical", "pushes there", flat_push_noncanonical, flat_push_noncanonical_end),
     program!("write-text", "writes to its own text", flat_write_text, flat_write_text_end),
     program!("run-stack", "executes its stack", flat_run_stack, flat_run_stack_end),
+    program!("use-unmapped", "reads a page that it has unmapped", flat_use_unmapped, flat_use_unmapped_end),
+    program!("write-protected", "writes to a page that it has made read-only", flat_write_protected, flat_write_protected_end),
+    program!("read-none", "reads a page that it has taken all rights from", flat_read_none, flat_read_none_end),
+    program!("run-data", "executes a page of data", flat_run_data, flat_run_data_end),
+    program!("call-null", "calls address 0", flat_call_null, flat_call_null_end),
+    program!("above-stack", "reads above its stack", flat_above_stack, flat_above_stack_end),
+    program!("below-stack", "writes far below its stack", flat_below_stack, flat_below_stack_end),
     program!("divide", "divides by zero", flat_divide, flat_divide_end),
     program!("misaligned", "a misaligned read with AC set", flat_misaligned, flat_misaligned_end),
     program!("ud2", "UD2", flat_ud2, flat_ud2_end),

@@ -18,7 +18,9 @@ fn check(good: bool, otherwise: &'static str) -> Result<(), &'static str> {
 /// All of it. An error says what was found.
 pub fn run() -> Result<(), &'static str> {
     let space = Space::new(IMAGE, false).map_err(|_| "no memory for a program")?;
+    let active = space.activate();
     let done = copies().and_then(|()| strings()).and_then(|()| words());
+    drop(active);
     drop(space);
     done?;
     check(usercopy::read::<u8>(TEXT) == Err(Fault), "the page is still there after the end")

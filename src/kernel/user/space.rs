@@ -1,127 +1,196 @@
-//! The address space of the one program that runs: the lower half of the tables that the kernel itself is on.
+//! The memory of the program that runs: an address space of its own, laid out for a flat program.
 //!
 //! ```text
-//! 0000_0000_0040_0000  text      read, execute: the program, page by page
-//! 0000_7FFF_F000_0000  stack     read, write: 64 KiB below, each page when it is first touched
+//! 0000_0000_0040_0000  text      read, execute: the program's bytes, private, shown like a file's
+//! 0000_0000_0060_0000  data      read, write: the same bytes once more, private, each page a copy once it is written
+//! 0000_7FFF_FF00_0000  stack     read, write: grows down to 64 KiB, each page when it is first touched
 //! 0000_7FFF_FFFF_E000  last page of the user's half: text of a program that asks to lie there
 //! ```
 //!
-//! Pages and tables come from a buffer of the kernel's image and are zero when they are given out. The lower half is
-//! empty when no program runs.
+//! Nothing is there until it is touched: the page-fault handler comes to [`page_fault`], and that to
+//! [`AddressSpace::handle_fault`](crate::mm::space::AddressSpace::handle_fault). `mmap` and its like come to [`current`].
 
-use crate::arch::x86_64::paging::live::{self, DirectMap};
-use crate::arch::x86_64::paging::map::map_page;
-use crate::arch::x86_64::paging::{Entry, Flags, Tables};
+use crate::arch::x86_64::frame::TrapFrame;
+use crate::arch::x86_64::interrupts::{self, RFLAGS_IF};
+use crate::arch::x86_64::usercopy;
 use crate::boot::layout::{PAGE_SIZE, USER_END};
-use crate::sync::IrqLock;
+use crate::mm::space::live::{KernelEnv, UserSpace};
+use crate::mm::space::{Memory, Outcome};
+use crate::mm::vma::Error;
+use crate::mm::vma::area::Prot;
+use crate::mm::vma::space::{Access, Layout, Limits, MapFlags, Mapping, OpenFile};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// Where programs begin.
 pub const TEXT: u64 = 0x40_0000;
+/// Where their bytes are once more, to be written to.
+pub const DATA: u64 = 0x60_0000;
 /// Where their stacks begin, downwards.
-pub const STACK_TOP: u64 = 0x7FFF_F000_0000;
-/// How far the stack may grow. What lies below is never mapped.
+pub const STACK_TOP: u64 = 0x7FFF_FF00_0000;
+/// How far the stack may grow. What lies below is not mapped.
 pub const STACK_SIZE: u64 = 64 << 10;
 
-/// Pages that there are: a few of text, the stack, three levels of tables in two or three places.
-const PAGES: usize = 48;
+/// The running program's, or null. Set while it runs or while the kernel copies to it, by the one who runs it.
+static CURRENT: AtomicPtr<UserSpace> = AtomicPtr::new(core::ptr::null_mut());
 
-#[repr(C, align(4096))]
-struct Page([u8; PAGE_SIZE as usize]);
-
-/// Touched only through [`Pool::take`], and by programs.
-static mut BUFFER: [Page; PAGES] = [const { Page([0; PAGE_SIZE as usize]) }; PAGES];
-
-/// Pages of the buffer that are taken.
-struct Pool {
-    used: usize,
+/// The address space of the program on whose behalf the kernel is at work.
+pub fn current() -> Option<&'static UserSpace> {
+    // SAFETY: `Active` sets it to a space that outlives it, and takes it back; who asks is the program's own system call
+    // or page fault, which ends before the program does.
+    unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
 }
 
-static POOL: IrqLock<Pool> = IrqLock::new(Pool { used: 0 });
-
-impl Pool {
-    /// The next page: filled with `content` and zeros. Its physical address.
-    fn take(&mut self, content: &[u8]) -> Option<u64> {
-        if self.used == PAGES || content.len() > PAGE_SIZE as usize {
-            return None;
-        }
-        // SAFETY: within the buffer; only this function writes to it, under the pool's lock, before the page is mapped.
-        let page = unsafe { (&raw mut BUFFER).cast::<Page>().add(self.used) };
-        // SAFETY: a whole page, and nobody else's yet.
-        let bytes = unsafe { &mut (*page).0 };
-        bytes.fill(0);
-        bytes[..content.len()].copy_from_slice(content);
-        self.used += 1;
-        live::translate(page as u64).map(|found| found.phys)
-    }
-}
-
-/// Tables of the lower half: every entry is the user's, and the leaves say what it may do.
-impl Tables for Pool {
-    fn allocate(&mut self) -> Option<u64> {
-        self.take(&[])
-    }
-
-    fn get(&self, table: u64, index: usize) -> Entry {
-        DirectMap.get(table, index)
-    }
-
-    fn set(&mut self, table: u64, index: usize, entry: Entry) {
-        DirectMap.set(table, index, Entry(entry.0 | Flags::USER.bits()));
-    }
-}
-
-/// There is no page left, or the program does not fit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoMemory;
-
-fn map(virt: u64, content: &[u8], flags: Flags) -> Result<(), NoMemory> {
-    let mut pool = POOL.lock();
-    let phys = pool.take(content).ok_or(NoMemory)?;
-    // Not present before, so no TLB knows of it.
-    map_page(&mut *pool, live::root(), virt, phys, flags | Flags::USER, 1).map_err(|_| NoMemory)
-}
-
-/// A program's memory, for as long as it runs.
+/// A program's memory.
 pub struct Space {
+    space: Box<UserSpace>,
     entry: u64,
 }
 
 impl Space {
-    /// Maps a program: from [`TEXT`] on, or so that it ends where the user's half does. Its stack comes by itself.
-    pub fn new(program: &[u8], at_the_end: bool) -> Result<Self, NoMemory> {
-        // From here on whatever has been mapped goes when this is dropped.
-        let mut space = Self { entry: TEXT };
+    /// Maps a program: from [`TEXT`] on, or so that it ends where the user's half does. ENOMEM.
+    pub fn new(program: &[u8], at_the_end: bool) -> Result<Self, Error> {
+        let limits = Limits { stack: Some(STACK_SIZE), ..Limits::default() };
+        let space = boxed(UserSpace::new(KernelEnv, Layout::with_stack(Some(STACK_SIZE)), limits)?)?;
+        let space = Self { space, entry: TEXT };
         if at_the_end {
-            let before = (PAGE_SIZE as usize).checked_sub(program.len()).ok_or(NoMemory)?;
-            let mut page = [0; PAGE_SIZE as usize];
-            page[before..].copy_from_slice(program);
-            map(USER_END - PAGE_SIZE, &page, Flags::empty())?;
-            space.entry = USER_END - program.len() as u64;
-        } else {
-            for (number, content) in program.chunks(PAGE_SIZE as usize).enumerate() {
-                map(TEXT + number as u64 * PAGE_SIZE, content, Flags::empty())?;
-            }
+            return space.at_the_end(program);
         }
+        let file = file_of(0, program)?;
+        let len = program.len() as u64;
+        space.map_file(TEXT, len, Prot::READ | Prot::EXEC, &file)?;
+        space.map_file(DATA, len, Prot::READ | Prot::WRITE, &file)?;
+        space.map_stack()?;
+        // The heap of `brk` begins a page behind the data, which it must not touch.
+        space.space.set_heap(DATA + len.next_multiple_of(PAGE_SIZE) + PAGE_SIZE, 0);
         Ok(space)
+    }
+
+    fn at_the_end(mut self, program: &[u8]) -> Result<Self, Error> {
+        let before = PAGE_SIZE.checked_sub(program.len() as u64).ok_or(Error::NoMemory)?;
+        let file = file_of(before, program)?;
+        self.map_file(USER_END - PAGE_SIZE, PAGE_SIZE, Prot::READ | Prot::EXEC, &file)?;
+        self.map_stack()?;
+        self.entry = USER_END - program.len() as u64;
+        Ok(self)
+    }
+
+    /// A private mapping, as of a file.
+    fn map_file(&self, at: u64, len: u64, prot: Prot, file: &Memory<KernelEnv>) -> Result<(), Error> {
+        let open = OpenFile { file: file.clone(), offset: 0, readable: true, writable: false, no_exec: false };
+        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+        self.space.map(Mapping { addr: at, len, prot, flags, file: Some(open) }).map(drop)
+    }
+
+    fn map_stack(&self) -> Result<(), Error> {
+        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::GROWSDOWN;
+        let prot = Prot::READ | Prot::WRITE;
+        let addr = STACK_TOP - PAGE_SIZE;
+        self.space.map(Mapping { addr, len: PAGE_SIZE, prot, flags, file: None }).map(drop)
+    }
+
+    /// A child, as `fork` makes it.
+    pub fn fork(&self) -> Result<Self, Error> {
+        Ok(Self { space: boxed(self.space.fork()?)?, entry: self.entry })
     }
 
     /// Where the program begins.
     pub fn entry(&self) -> u64 {
         self.entry
     }
-}
 
-impl Drop for Space {
-    fn drop(&mut self) {
-        // SAFETY: the program has ended, and nothing else is in the lower half.
-        unsafe { live::drop_lower_half() };
-        POOL.lock().used = 0;
+    /// The address space itself.
+    pub fn space(&self) -> &UserSpace {
+        &self.space
+    }
+
+    /// Makes it the running program's until what is returned is dropped; then whoever was that is it again.
+    pub fn activate(&self) -> Active<'_> {
+        self.space.activate();
+        let now = core::ptr::from_ref(&*self.space).cast_mut();
+        Active { before: CURRENT.swap(now, Ordering::AcqRel), _space: self }
     }
 }
 
-/// Brings a page of the stack that is touched for the first time. False if that is not what the fault is about.
-pub fn bring(address: u64, is_present: bool) -> bool {
-    let page = address & !(PAGE_SIZE - 1);
-    let is_stack = (STACK_TOP - STACK_SIZE..STACK_TOP).contains(&page);
-    !is_present && is_stack && map(page, &[], Flags::WRITE | Flags::NO_EXECUTE).is_ok()
+/// For as long as it lives, a [`Space`] is the running program's. They end in the reverse order of their beginning.
+pub struct Active<'a> {
+    before: *mut UserSpace,
+    _space: &'a Space,
+}
+
+impl Drop for Active<'_> {
+    fn drop(&mut self) {
+        CURRENT.store(self.before, Ordering::Release);
+        // SAFETY: its `Active` is still there, as that began earlier, and with it the space.
+        if let Some(before) = unsafe { self.before.as_ref() } {
+            before.activate();
+        }
+    }
+}
+
+/// A box that can be refused: a vector of one.
+fn boxed(space: UserSpace) -> Result<Box<UserSpace>, Error> {
+    let mut vec: Vec<UserSpace> = Vec::new();
+    vec.try_reserve_exact(1).map_err(|_| Error::NoMemory)?;
+    vec.push(space);
+    let slice = Box::leak(vec.into_boxed_slice());
+    // SAFETY: a box of a slice of one is laid out as a box of the one, and it was just taken out of its box.
+    Ok(unsafe { Box::from_raw(slice.as_mut_ptr()) })
+}
+
+/// Memory that stands for a program's file: `before` zeroes, then its bytes.
+fn file_of(before: u64, program: &[u8]) -> Result<Memory<KernelEnv>, Error> {
+    let len = before + program.len() as u64;
+    let file = Memory::of_len(KernelEnv, len.div_ceil(PAGE_SIZE))?;
+    file.fill(before, program)?;
+    Ok(file)
+}
+
+/// What has come of a page fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// The page is there: the instruction may run again.
+    Done,
+    /// The program has no right to it: SIGSEGV, or EFAULT.
+    Refused,
+    /// There is no memory left to serve it.
+    OutOfMemory,
+    /// A mapping reaches further than what it shows.
+    Bus,
+    /// It is no program's: a bug in the kernel.
+    NotOurs,
+}
+
+/// In a page fault's error code.
+const ERROR_WRITE: u64 = 1 << 1;
+const ERROR_RESERVED: u64 = 1 << 3;
+const ERROR_FETCH: u64 = 1 << 4;
+
+/// A page fault, before anybody calls it an error.
+///
+/// Only what ring 3 touched, or the kernel on its behalf in asm/usercopy.S: a user address anywhere else is a bug.
+/// Interrupts are on meanwhile if they were: bringing a page can take long. Called with them off, returns so.
+pub fn page_fault(frame: &TrapFrame, cr2: u64) -> Answer {
+    let user = frame.cs & 3 != 0;
+    if !user && !usercopy::contains(frame.rip) || cr2 >= USER_END || frame.error & ERROR_RESERVED != 0 {
+        return Answer::NotOurs;
+    }
+    let Some(space) = current() else { return Answer::Refused };
+    let access = match frame.error {
+        error if error & ERROR_WRITE != 0 => Access::Write,
+        error if error & ERROR_FETCH != 0 => Access::Execute,
+        _ => Access::Read,
+    };
+    if frame.rflags & RFLAGS_IF != 0 {
+        interrupts::enable();
+    }
+    let outcome = space.handle_fault(cr2, access, user);
+    interrupts::disable();
+    match outcome {
+        Outcome::Done => Answer::Done,
+        Outcome::Segv { .. } => Answer::Refused,
+        Outcome::OutOfMemory => Answer::OutOfMemory,
+        Outcome::Bus => Answer::Bus,
+    }
 }

@@ -52,6 +52,30 @@ impl<E: Env> Memory<E> {
         Ok(Self { inner: NonNull::new(inner).ok_or(NoMemory)? })
     }
 
+    /// Memory of `pages` pages that is nobody's yet and is not charged: to be filled, and then shown like a file.
+    pub fn of_len(env: E, pages: u64) -> Result<Self, NoMemory> {
+        Self::new(env, pages, false)
+    }
+
+    /// Puts bytes there, `offset` bytes from the beginning. Only before anybody maps it. It must be long enough.
+    pub fn fill(&self, offset: u64, bytes: &[u8]) -> Result<(), NoMemory> {
+        let (mut at, mut left) = (offset, bytes);
+        while !left.is_empty() {
+            let room = (PAGE_SIZE - at % PAGE_SIZE) as usize;
+            let (now, later) = left.split_at(left.len().min(room));
+            let Ok(Some(frame)) = self.inner().page(at & !(PAGE_SIZE - 1), true) else { return Err(NoMemory) };
+            let env = &self.inner().env;
+            // SAFETY: the frame is there while this has a reference on it, and its words are as good as a table's.
+            let words = unsafe { env.table(frame.start().as_u64()) };
+            for (&byte, place) in now.iter().zip(at % PAGE_SIZE..) {
+                words[place as usize / 8].fetch_or(u64::from(byte) << (place % 8 * 8), Ordering::Relaxed);
+            }
+            env.put(frame);
+            (at, left) = (at + now.len() as u64, later);
+        }
+        Ok(())
+    }
+
     fn inner(&self) -> &Inner<E> {
         // SAFETY: there as long as a clone is.
         unsafe { self.inner.as_ref() }

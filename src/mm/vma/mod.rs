@@ -56,22 +56,6 @@ pub enum Error {
     NotSupported,
 }
 
-impl Error {
-    /// The number that Linux has for it.
-    pub const fn errno(self) -> i32 {
-        match self {
-            Self::NotPermitted => 1,
-            Self::NoMemory => 12,
-            Self::Access => 13,
-            Self::Fault => 14,
-            Self::Exists => 17,
-            Self::Invalid => 22,
-            Self::Overflow => 75,
-            Self::NotSupported => 95,
-        }
-    }
-}
-
 impl From<NoMemory> for Error {
     fn from(NoMemory: NoMemory) -> Self {
         Self::NoMemory

@@ -24,7 +24,7 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let program = programs::find(name).ok_or(Problem::Unknown(name))?;
     let _ = match user::run(program) {
         Ok(end) => writeln!(call.out, "user: {name}: {end}"),
-        Err(user::space::NoMemory) => writeln!(call.out, "user: {name}: no memory for it"),
+        Err(error) => writeln!(call.out, "user: {name}: not begun: {error:?}"),
     };
     Ok(())
 }
