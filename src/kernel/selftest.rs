@@ -101,8 +101,16 @@ pub const TESTS: &[SelfTest] = &[
         about: "a program's pages come when they are touched",
         run: space::demand_zero,
     },
-    SelfTest { name: "mm-changes", about: "what is unmapped or protected is so at once", run: space::changes },
-    SelfTest { name: "mm-copy-on-write", about: "who writes has a copy of his own", run: space::copy_on_write },
+    SelfTest {
+        name: "mm-changes",
+        about: "what is unmapped or protected is so at once",
+        run: space::changes,
+    },
+    SelfTest {
+        name: "mm-copy-on-write",
+        about: "who writes has a copy of his own",
+        run: space::copy_on_write,
+    },
     SelfTest { name: "mm-stacks", about: "stacks grow to their limit and no further", run: space::stacks },
     SelfTest { name: "mm-tables", about: "a program's pages are its own and keep W^X", run: space::tables },
     SelfTest { name: "mm-fork", about: "a program and its copies count for themselves", run: space::fork },

@@ -220,7 +220,12 @@ fn memory_calls_pass_on_what_they_are_given() {
         (MPROTECT, [4096, 2, 1, 0, 0, 0], 0, Asked::Protect(4096, 2, Prot::READ, false)),
         (MPROTECT, [4096, 2, 0x0100_0003, 0, 0, 0], 0, Asked::Protect(4096, 2, rw, true)),
         (BRK, [0x6000, 0, 0, 0, 0, 0], 0x3000, Asked::Brk(0x6000)),
-        (MREMAP, [1, 2, 3, 5, 4, 0], 0x8000, Asked::Remap(1, 2, 3, RemapFlags::MAY_MOVE | RemapFlags::DONT_UNMAP, 4)),
+        (
+            MREMAP,
+            [1, 2, 3, 5, 4, 0],
+            0x8000,
+            Asked::Remap(1, 2, 3, RemapFlags::MAY_MOVE | RemapFlags::DONT_UNMAP, 4),
+        ),
         (MSYNC, [4096, 2, 4, 0, 0, 0], 0, Asked::Sync(4096, 2)),
         (MADVISE, [4096, 2, 4, 0, 0, 0], 0, Asked::Advise(4096, 2, Advice::DontNeed)),
     ];

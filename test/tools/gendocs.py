@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes those parts of the documents that the sources already say: tables of commands, options, faults, tests.
 
-    gendocs.py           brings README.md, docs/monitor.md and docs/command-line.md up to date
+    gendocs.py           brings the documents that have such parts up to date
     gendocs.py --check   changes nothing; names each part that is stale and ends with status 1 if there is one
 
 A document has a place for each part, between two lines:
@@ -123,6 +123,65 @@ def options():
     return "\n".join(items)
 
 
+def constants(path):
+    """The `pub const NAME: u64 = …;` of a source file, in order, evaluated: integers, names before or after, + - * <<."""
+    texts = dict(re.findall(r"^pub const (\w+): u64 = ([^;]+);", (ROOT / path).read_text(), re.MULTILINE))
+
+    def value(name):
+        text = texts[name]
+        words = re.sub(r"\b[A-Z]\w*", lambda match: str(value(match[0])), text)
+        if not re.fullmatch(r"[\dxA-Fa-f_ <+*()-]+", words):
+            raise GendocsError(f"{path}: {name} = {text} is not understood")
+        return eval(words)  # digits and operators alone, as was just seen
+
+    return {name: value(name) for name in texts}
+
+
+# What lies between two addresses of the layout: the names of its bounds, what it is, how it is mapped.
+REGIONS = [
+    (None, "USER_END", "user", "the program's; its last page stays empty"),
+    ("DIRECT_MAP_BASE", "HEAP_BASE", "direct map of RAM", "write-back, no-execute, largest pages, global"),
+    ("HEAP_BASE", "MMIO_BASE", "heap and vmalloc", "write-back, no-execute, a guard page behind each piece"),
+    ("MMIO_BASE", "ECAM_BASE", "devices", "uncached; the framebuffer write-combining"),
+    ("ECAM_BASE", "PERCPU_BASE", "PCI configuration space", "uncached, by segment"),
+    ("PERCPU_BASE", "PERCPU_END", "per-CPU areas, kernel stacks", "write-back, each with a guard page"),
+    ("FRAME_TABLE_BASE", "+FRAME_TABLE_SIZE", "frame table", "write-back, only where there is RAM"),
+    ("KERNEL_BASE", "+KERNEL_MAX_SIZE", "kernel image", "text RX, rodata R, data and bss RW"),
+]
+
+
+def size(count):
+    """Bytes in the largest unit that leaves few digits."""
+    units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    while count >= 1024 and len(units) > 1:
+        count, units = count / 1024, units[1:]
+    return f"{count:.0f} {units[0]}"
+
+
+def layout():
+    known = constants("src/boot/layout.rs")
+    used = {name.strip("+") for low, high, *_ in REGIONS for name in (low, high) if name}
+    forgotten = {name for name in known if name.endswith(("_BASE", "_END"))} - used
+    if forgotten:
+        raise GendocsError(f"src/boot/layout.rs: no region of the picture has {', '.join(sorted(forgotten))}")
+    edge = "+" + "-" * 30 + "+"
+    lines, above = [f"{'':22}{edge}"], 1 << 64
+    for low, high, name, how in reversed(REGIONS):
+        start = known[low] if low else 0
+        end = start + known[high[1:]] if high[0] == "+" else known[high]
+        if not start < end <= above:
+            raise GendocsError(f"src/boot/layout.rs: the region {name!r} is not where the picture has it")
+        if end < above:
+            what = "canonical hole" if end == known["USER_END"] else f"{size(above - end)} of nothing"
+            lines += [f"{'':22}|  {f'({what})':28}|", f"{'':22}{edge}"]
+        lines.append(f"{'':22}|  {name:28}|  {size(end - start)}: {how}")
+        # The address stands at the region's lower edge.
+        digits = f"{start:016X}"
+        lines.append(f"{'_'.join(digits[at:at + 4] for at in range(0, 16, 4))}   {edge}")
+        above = start
+    return "```text\n" + "\n".join(lines) + "\n```"
+
+
 def make_help():
     done = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True)
     if done.returncode or not done.stdout.strip():
@@ -130,8 +189,8 @@ def make_help():
     return "```text\n" + done.stdout.rstrip() + "\n```"
 
 
-PARTS = {"commands": commands, "faults": faults, "selftests": selftests, "options": options, "make help": make_help}
-DOCUMENTS = ["README.md", "docs/monitor.md", "docs/command-line.md"]
+PARTS = {"commands": commands, "faults": faults, "selftests": selftests, "options": options, "layout": layout, "make help": make_help}
+DOCUMENTS = ["README.md", "docs/monitor.md", "docs/command-line.md", "docs/08-page-tables.md"]
 PLACE = re.compile(r"^<!-- generated: ([\w ]+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 
 

@@ -102,7 +102,10 @@ pub fn changes() -> Outcome {
             if to != start {
                 check(all(&|page| faults(at(page))), "a page that moved is still where it was")?;
             }
-            check(all(&|page| reads(to + page * PAGE_SIZE, page + 1)), "a page that moved has other content")?;
+            check(
+                all(&|page| reads(to + page * PAGE_SIZE, page + 1)),
+                "a page that moved has other content",
+            )?;
             space.space().advise(to, len, Advice::DontNeed)?;
             check(all(&|page| reads(to + page * PAGE_SIZE, 0)), "a page that was given up is not zero")?;
             check(all(&|page| writes(to + page * PAGE_SIZE, !page)), "it cannot be written again")?;

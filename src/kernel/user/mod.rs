@@ -20,12 +20,12 @@ use super::traps::Report;
 use crate::arch::x86_64::frame::{RFLAGS_TF, SYSCALL_INT, TrapFrame};
 use crate::arch::x86_64::{debug, percpu, syscall, user, usercopy};
 use crate::boot::layout::USER_END;
+use crate::mm::vma::Error;
 use crate::platform::pc::vectors;
 use crate::sync::IrqLock;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use log::info;
-use crate::mm::vma::Error;
 use programs::Program;
 use space::{Answer, STACK_TOP, Space};
 

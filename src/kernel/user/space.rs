@@ -78,7 +78,8 @@ impl Space {
 
     /// A private mapping, as of a file.
     fn map_file(&self, at: u64, len: u64, prot: Prot, file: &Memory<KernelEnv>) -> Result<(), Error> {
-        let open = OpenFile { file: file.clone(), offset: 0, readable: true, writable: false, no_exec: false };
+        let open =
+            OpenFile { file: file.clone(), offset: 0, readable: true, writable: false, no_exec: false };
         let flags = MapFlags::PRIVATE | MapFlags::FIXED;
         self.space.map(Mapping { addr: at, len, prot, flags, file: Some(open) }).map(drop)
     }

@@ -63,7 +63,9 @@ impl<E: Env> Memory<E> {
         while !left.is_empty() {
             let room = (PAGE_SIZE - at % PAGE_SIZE) as usize;
             let (now, later) = left.split_at(left.len().min(room));
-            let Ok(Some(frame)) = self.inner().page(at & !(PAGE_SIZE - 1), true) else { return Err(NoMemory) };
+            let Ok(Some(frame)) = self.inner().page(at & !(PAGE_SIZE - 1), true) else {
+                return Err(NoMemory);
+            };
             let env = &self.inner().env;
             // SAFETY: the frame is there while this has a reference on it, and its words are as good as a table's.
             let words = unsafe { env.table(frame.start().as_u64()) };
