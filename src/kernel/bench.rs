@@ -5,6 +5,7 @@
 
 mod memory;
 mod paging;
+mod space;
 
 use crate::arch::x86_64::{idle, interrupts, tsc};
 use crate::platform::pc::vectors;
@@ -54,6 +55,21 @@ pub const TABLE: &[Bench] = &[
         unit: Unit::Ticks,
         run: paging::map,
     },
+    Bench {
+        name: "mmap",
+        about: "mmap 64 pages and munmap them, untouched",
+        unit: Unit::Ticks,
+        run: space::mmap,
+    },
+    Bench { name: "fault", about: "bring a page of zeroes", unit: Unit::Ticks, run: space::fault },
+    Bench { name: "cow", about: "copy a page on a write", unit: Unit::Ticks, run: space::copy_on_write },
+    Bench {
+        name: "fork",
+        about: "fork an address space of 100 areas, 1,000 pages",
+        unit: Unit::Ticks,
+        run: space::fork,
+    },
+    Bench { name: "exit", about: "and give the child's back", unit: Unit::Ticks, run: space::exit },
 ];
 
 /// Operations that one figure is the mean of.

@@ -6,9 +6,9 @@
 
 use super::frame::{FrameInfo, Owner, Request};
 use super::frames;
-use super::slab::{Alarm, Cache, CpuMagazines, Heap, LargeSource, PageSource, Site, Violation};
+use super::slab::{Alarm, Cache, CpuMagazines, Heap, LargeSource, Mine, PageSource, Site, Violation};
 use super::vmalloc;
-use crate::arch::x86_64::interrupts;
+use crate::arch::x86_64::{interrupts, percpu};
 use crate::boot::layout::{DIRECT_MAP_BASE, DIRECT_MAP_SIZE, PAGE_SIZE};
 use crate::mm::addr::Frame;
 use crate::sync::CPUS;
@@ -102,11 +102,13 @@ pub fn on_violation(report: Option<Report>) {
 
 /// Calls `use_it` with this CPU's magazines.
 #[inline]
-fn with_magazines<R>(use_it: impl FnOnce(&super::slab::Mine<'_>) -> R) -> R {
+fn with_magazines<R>(use_it: impl FnOnce(&Mine<'_>) -> R) -> R {
     let were_on = interrupts::disable();
-    let cpu = if CPUS == 1 { 0 } else { crate::arch::x86_64::percpu::current().number as usize };
+    // SAFETY: `init_cpu` alone stores there, and what it stores is such a reference. Read with interrupts off, so that
+    // the CPU stays the same.
+    let magazines = unsafe { &*percpu::heap().cast::<CpuMagazines>() };
     // SAFETY: this CPU's, and interrupts are off until it is dropped; nothing that the heap calls uses the heap.
-    let result = use_it(&unsafe { MAGAZINES[cpu].mine() });
+    let result = use_it(&unsafe { magazines.mine() });
     interrupts::restore(were_on);
     result
 }
@@ -127,9 +129,16 @@ pub unsafe fn free_to(cache: &'static Cache, object: NonNull<u8>) {
     with_magazines(|mine| unsafe { HEAP.free_to(cache, mine, object, site()) });
 }
 
-/// Makes the CPUs' magazines known. Once, after `frames::init`.
+/// Makes the CPUs' magazines known, and gives the boot CPU its own. Once, after `frames::init`.
 pub fn init() {
     MAGAZINES.iter().for_each(|cpu| HEAP.add_cpu(cpu));
+    init_cpu();
+}
+
+/// Gives this CPU its magazines. On each one, before it uses the heap.
+pub fn init_cpu() {
+    let cpu = percpu::current();
+    cpu.heap.store((&raw const MAGAZINES[cpu.number as usize]).cast_mut().cast(), Ordering::Relaxed);
 }
 
 /// Gives back what nobody uses: pages.
@@ -160,6 +169,34 @@ pub fn name_sites_by(ask: fn() -> Site) {
     SITE.store(ask as *mut (), Ordering::Relaxed);
 }
 
+// The longer ways of `alloc` and `dealloc`. The short ones come here by a jump, with interrupts as they were: keeping a
+// promise over a call would cost each of them four instructions for saving registers.
+
+#[cold]
+#[inline(never)]
+fn allocate(layout: Layout) -> *mut u8 {
+    let found = if Heap::<KernelPages>::is_large(layout) {
+        // The account of those is kept in the heap, so no magazine may be held meanwhile.
+        if HEAP.fail.fails() { None } else { vmalloc::allocate(layout.size(), layout.align(), site()) }
+    } else {
+        with_magazines(|mine| HEAP.allocate(mine, layout, site()))
+    };
+    found.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+}
+
+/// # Safety
+/// As for `GlobalAlloc::dealloc`.
+#[cold]
+#[inline(never)]
+unsafe fn free(object: NonNull<u8>, layout: Layout) {
+    if Heap::<KernelPages>::is_large(layout) {
+        // SAFETY: the caller's promise.
+        return unsafe { vmalloc::free(object, site()) };
+    }
+    // SAFETY: the caller's promise.
+    with_magazines(|mine| unsafe { HEAP.free(mine, object, layout, site()) });
+}
+
 /// [`HEAP`], as `alloc` wants it.
 pub struct KernelAllocator;
 
@@ -167,24 +204,25 @@ pub struct KernelAllocator;
 unsafe impl GlobalAlloc for KernelAllocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let found = if Heap::<KernelPages>::is_large(layout) {
-            // The account of those is kept in the heap, so no magazine may be held meanwhile.
-            if HEAP.fail.fails() { None } else { vmalloc::allocate(layout.size(), layout.align(), site()) }
-        } else {
-            with_magazines(|mine| HEAP.allocate(mine, layout, site()))
-        };
-        found.map_or(core::ptr::null_mut(), NonNull::as_ptr)
+        if !Heap::<KernelPages>::is_large(layout)
+            && let Some(object) = with_magazines(|mine| HEAP.allocate_at_hand(mine, layout))
+        {
+            return object.as_ptr();
+        }
+        allocate(layout)
     }
 
     #[inline]
     unsafe fn dealloc(&self, object: *mut u8, layout: Layout) {
-        let Some(object) = NonNull::new(object) else { return };
-        if Heap::<KernelPages>::is_large(layout) {
-            // SAFETY: the caller's promise.
-            return unsafe { vmalloc::free(object, site()) };
+        // SAFETY: who gives memory back was given some, and that is never null. As for the rest, the caller's promise.
+        unsafe {
+            let object = NonNull::new_unchecked(object);
+            if Heap::<KernelPages>::is_large(layout)
+                || !with_magazines(|mine| HEAP.free_at_hand(mine, object, layout))
+            {
+                free(object, layout);
+            }
         }
-        // SAFETY: the caller's promise.
-        with_magazines(|mine| unsafe { HEAP.free(mine, object, layout, site()) });
     }
 
     unsafe fn realloc(&self, object: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {

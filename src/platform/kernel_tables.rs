@@ -8,9 +8,9 @@
 //! later ones would be missing in the copies, and are refused (`paging::table`).
 
 use super::page_source;
+use crate::arch::x86_64::pages;
 use crate::arch::x86_64::paging::{LEVELS, Owner, PageTables, Table, TableMemory, live, page_size};
-use crate::boot::layout::{ECAM_BASE, HEAP_BASE, MMIO_BASE, PERCPU_BASE};
-use core::sync::atomic::Ordering;
+use crate::boot::layout::{DIRECT_MAP_BASE, ECAM_BASE, HEAP_BASE, MMIO_BASE, PERCPU_BASE};
 use spin::{Mutex, MutexGuard, Once};
 
 /// Memory for tables, through the direct map.
@@ -25,9 +25,8 @@ impl TableMemory for TablePages {
 
     fn allocate(&self) -> Option<u64> {
         let page = page_source::page()?;
-        // SAFETY: a page of RAM that is nobody else's now.
-        let table = unsafe { live::table(page) };
-        table.iter().for_each(|slot| slot.store(0, Ordering::Relaxed));
+        // SAFETY: a page of RAM that is nobody else's now, in the direct map.
+        unsafe { pages::clear((DIRECT_MAP_BASE + page) as *mut u8) };
         Some(page)
     }
 

@@ -17,6 +17,7 @@ pub mod interrupts;
 pub mod ioapic;
 pub mod line;
 pub mod msr;
+pub mod pages;
 pub mod paging;
 pub mod patch;
 pub mod pic;

@@ -8,9 +8,8 @@ use super::super::frame::{Dropped, Owner};
 use super::super::frames;
 use super::env::{Account, Content, Env, Store};
 use super::{AddressSpace, Memory};
-use crate::arch::x86_64::cr;
+use crate::arch::x86_64::{cr, pages};
 use crate::arch::x86_64::paging::{MapError, PageTables, Table, TableMemory, live};
-use crate::boot::layout::PAGE_SIZE;
 use crate::platform::kernel_tables::{self, TablePages};
 use crate::sync::CPUS;
 use spin::Once;
@@ -34,7 +33,7 @@ pub fn init() -> bool {
     ACCOUNT.set_limit(frames::managed_frames());
     let Some(frame) = frames::allocate(Owner::Kernel) else { return false };
     // SAFETY: ours alone.
-    unsafe { frames::bytes(frame).write_bytes(0, PAGE_SIZE as usize) };
+    unsafe { pages::clear(frames::bytes(frame)) };
     ZERO_PAGE.call_once(|| frame);
     true
 }
@@ -60,14 +59,14 @@ impl Env for KernelEnv {
         let frame = frames::allocate(Owner::Anonymous)?;
         if zeroed {
             // SAFETY: ours alone.
-            unsafe { frames::bytes(frame).write_bytes(0, PAGE_SIZE as usize) };
+            unsafe { pages::clear(frames::bytes(frame)) };
         }
         Some(frame)
     }
 
     fn copy_frame(&self, from: Frame, to: Frame) {
         // SAFETY: two frames, and `to` is the caller's alone. Whatever is read where `from` changes is thrown away.
-        unsafe { frames::bytes(to).copy_from_nonoverlapping(frames::bytes(from), PAGE_SIZE as usize) };
+        unsafe { pages::copy(frames::bytes(to), frames::bytes(from)) };
     }
 
     fn get(&self, frame: Frame) -> bool {

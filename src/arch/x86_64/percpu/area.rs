@@ -4,7 +4,8 @@
 
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Vectors, and so counters, a CPU has.
 pub const VECTORS: usize = 256;
@@ -25,6 +26,8 @@ pub struct PerCpu {
     pub woken: AtomicBool,
     /// Interrupts taken, by vector.
     pub counts: [AtomicU64; VECTORS],
+    /// The heap's objects at hand, for `mm::heap`, which knows what they are.
+    pub heap: AtomicPtr<()>,
     /// Where SYSCALL puts the user's RSP until it has a stack (asm/syscall.S). Nobody else's.
     pub user_rsp: AtomicU64,
     /// Top of the running task's kernel stack; the same address is in the TSS.
@@ -49,6 +52,7 @@ impl PerCpu {
             in_deferred: AtomicBool::new(false),
             woken: AtomicBool::new(false),
             counts: [const { AtomicU64::new(0) }; VECTORS],
+            heap: AtomicPtr::new(null_mut()),
             user_rsp: AtomicU64::new(0),
             kernel_stack: AtomicU64::new(0),
             sysrets: AtomicU64::new(0),
