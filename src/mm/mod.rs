@@ -24,5 +24,5 @@ pub mod vmalloc;
 #[cfg(target_os = "none")]
 pub fn init(regions: &'static [crate::boot::info::MemoryRegion]) {
     frames::init(regions);
-    heap::init();
+    heap::add_cpu(0);
 }
