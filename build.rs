@@ -11,6 +11,9 @@ use std::{env, fs};
 
 // Only the constants are of use here; the rest of these files is for the kernel.
 #[allow(dead_code)]
+#[path = "src/arch/x86_64/ap/entry.rs"]
+mod ap;
+#[allow(dead_code)]
 #[path = "src/arch/x86_64/frame.rs"]
 mod frame;
 #[allow(dead_code)]
@@ -34,6 +37,7 @@ mod stacks;
 
 const EXPORTS: &[(&str, &[(&str, u64)])] = &[
     ("src/boot/layout.rs", layout::ASM),
+    ("src/arch/x86_64/ap/entry.rs", ap::ASM),
     ("src/arch/x86_64/frame.rs", frame::ASM),
     ("src/arch/x86_64/msr/numbers.rs", msr::ASM),
     ("src/arch/x86_64/patch/kinds.rs", patch::ASM),

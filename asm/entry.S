@@ -5,7 +5,7 @@
  * changes the world around us but not the next instruction.
  *
  * Mode   long, CPL 0, IF=0            Stack  the firmware's, then boot_stack
- * CR3    firmware's, then ours        GS, FS unused
+ * CR3    firmware's, then ours        GS     at the end the boot CPU's variables; FS unused
  * In     rdi = BootInfo (physical)    rsi = our PML4 (physical)
  * Out    never returns: calls kernel_main(rdi = BootInfo in the direct map)
  *
@@ -39,6 +39,14 @@ _start:
         rdmsr
         or      eax, EFER_NXE
         wrmsr
+
+        /* The boot CPU's per-CPU variables, from the template: its GDT and TSS are among them. */
+        lea     rsi, [rip + __percpu_start]
+        lea     rdi, [rip + __percpu_boot]
+        lea     rcx, [rip + __percpu_end]
+        sub     rcx, rsi
+        shr     rcx, 3
+        rep     movsq
 
         call    idt_fill                /* by physical address: RIP-relative code does not care */
         call    gdt_fill_tss
@@ -77,6 +85,18 @@ start_high:
         mov     fs, eax
         mov     gs, eax
         lldt    ax                      /* no local descriptors */
+        /* From here on gs:[name] is the boot CPU's copy of a per-CPU variable. The other base is ring 3's. */
+        mov     ecx, IA32_GS_BASE
+        mov     rax, offset __percpu_boot
+        sub     rax, offset __percpu_start
+        mov     rdx, rax
+        shr     rdx, 32
+        wrmsr
+        mov     gs:[cpu_data + PERCPU_GS_BASE], rax
+        xor     eax, eax
+        xor     edx, edx
+        mov     ecx, IA32_KERNEL_GS_BASE
+        wrmsr
         /* LTR last: it sets the busy bit in our GDT, and from here the IST stacks work. */
         mov     eax, TSS_SELECTOR
         ltr     ax

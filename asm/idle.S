@@ -24,7 +24,7 @@ FUNC idle_wait
         .globl  idle_look
         .type   idle_look, @function
 idle_look:
-        cmp     byte ptr gs:[PERCPU_WOKEN], 0
+        cmp     byte ptr gs:[cpu_data + PERCPU_WOKEN], 0
         jne     idle_done
         sti
         hlt

@@ -8,7 +8,7 @@
  *   trap_interrupt vectors 32 to 255: the same, but for what is called
  *   trap_paranoid  #DB, NMI, #DF and #MC come at any instruction, also between SYSCALL and its SWAPGS, where CS is
  *                  already ours and GS still the user's. It believes nothing: it saves the base, whatever it is,
- *                  and loads ours, whose address waits at the top of the interrupt stack
+ *                  and loads ours, which waits at the top of the interrupt stack
  *
  * Mode   long, CPL 0, IF=0 (all are interrupt gates)
  * Calls  trap_handler (src/kernel/traps.rs), or interrupt_handler (src/platform/pc/vectors.rs)
@@ -134,7 +134,7 @@ trap_interrupt:
         .cfi_endproc
         .size   trap_interrupt, . - trap_interrupt
 
-/* The address of this CPU's data is where RSP was before the CPU pushed: the frame begins just below it, since an
+/* This CPU's GS base is where RSP was before the CPU pushed: the frame begins just below it, since an
  * interrupt stack is always entered at its top. The old base waits in r14, which Rust preserves. */
         .globl  trap_paranoid
         .type   trap_paranoid, @function

@@ -44,12 +44,12 @@
  * interrupts off throughout: a second SYSCALL on this CPU would overwrite it. */
 .macro SYSCALL_FRAME vector
         swapgs
-        mov     gs:[PERCPU_USER_RSP], rsp
-        mov     rsp, gs:[PERCPU_KERNEL_STACK]
+        mov     gs:[cpu_data + PERCPU_USER_RSP], rsp
+        mov     rsp, gs:[cpu_data + PERCPU_KERNEL_STACK]
         .cfi_undefined rsp
         push    USER_DS
         .cfi_adjust_cfa_offset 8
-        push    qword ptr gs:[PERCPU_USER_RSP]
+        push    qword ptr gs:[cpu_data + PERCPU_USER_RSP]
         .cfi_adjust_cfa_offset 8
         .cfi_rel_offset rsp, 0
         PUSH_REG r11
@@ -111,7 +111,7 @@ syscall_framed:
         cmp     qword ptr [rsp + FRAME_SS], USER_DS
         jne     syscall_by_iret
 
-        inc     qword ptr gs:[PERCPU_SYSRETS]
+        inc     qword ptr gs:[cpu_data + PERCPU_SYSRETS]
         .cfi_remember_state
         POP_REG r15
         POP_REG r14
@@ -144,7 +144,7 @@ syscall_leave:
         .globl  syscall_by_iret
         .type   syscall_by_iret, @function
 syscall_by_iret:
-        inc     qword ptr gs:[PERCPU_IRETS]
+        inc     qword ptr gs:[cpu_data + PERCPU_IRETS]
         .globl  syscall_iret
         .type   syscall_iret, @function
 syscall_iret:                           /* also the first way into ring 3: asm/user.S */

@@ -57,6 +57,8 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     platform::pc::init(found(info), machine_options(&options));
     platform::pc::events::on_button(power_button);
     kernel::user::init();
+    platform::pc::cpus::idle_by(kernel::idle::run);
+    platform::pc::cpus::start(cpus_options(&options), info.trampoline, mm::heap::add_cpu);
     start_interrupts(&options);
     report_boot_times(info, entry);
 
@@ -217,6 +219,20 @@ fn machine_options(options: &CommandLine<'_>) -> MachineOptions {
     MachineOptions {
         interrupts: interrupts_options(options),
         clock: clock::Options { nohpet: options.flag("nohpet"), notsc: options.flag("notsc") },
+    }
+}
+
+fn cpus_options(options: &CommandLine<'_>) -> platform::pc::cpus::Options {
+    let number = |name| {
+        options.number(name).unwrap_or_else(|bad| {
+            warn!(target: "smp", "{bad}");
+            None
+        })
+    };
+    let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    platform::pc::cpus::Options {
+        max: number("maxcpus").map_or(0, |max| as_count(max).max(1)),
+        hide: number("hidecpu").map(as_count),
     }
 }
 

@@ -5,6 +5,15 @@ use crate::arch::x86_64::{idle, interrupts};
 use crate::log;
 use crate::tty::console;
 
+/// What the other CPUs do: nothing, until something comes. Called with interrupts off.
+pub fn run() -> ! {
+    loop {
+        idle::prepare();
+        interrupts::disable();
+        idle::wait();
+    }
+}
+
 /// Sleeps until `ready` says so. It is asked with interrupts off, after each interrupt.
 pub fn wait_until(mut ready: impl FnMut() -> bool) {
     loop {

@@ -44,11 +44,10 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
 }
 
 fn handle(frame: &mut TrapFrame, was_watching: bool) {
-    if let Some(cpu) = percpu::try_current() {
-        cpu.count(frame.vector as u8);
-        if frame.vector == NMI {
-            syscall::count_nmi(cpu, frame);
-        }
+    let cpu = percpu::current();
+    cpu.count(frame.vector as u8);
+    if frame.vector == NMI {
+        syscall::count_nmi(cpu, frame);
     }
     // Read before anything else can fault.
     let cr2 = cr::cr2();
@@ -104,8 +103,7 @@ unsafe extern "sysv64" {
 fn nmi(frame: &mut TrapFrame) {
     const SECOND: u64 = 1_000_000_000;
     static NEXT_NS: AtomicU64 = AtomicU64::new(0);
-    // Before there is per-CPU data, not even that it came can be noted.
-    let Some(cpu) = percpu::try_current() else { return };
+    let cpu = percpu::current();
     if FAULTS_IN_NMI.load(Ordering::Relaxed) {
         let _ = probe::read_u8(NOWHERE);
         probe::breakpoint();
@@ -113,7 +111,7 @@ fn nmi(frame: &mut TrapFrame) {
     let now = crate::log::now_ns();
     if now >= NEXT_NS.load(Ordering::Relaxed) {
         NEXT_NS.store(now + SECOND, Ordering::Relaxed);
-        let text = format_args!("cpu {} at {}", cpu.number, Named(frame.rip));
+        let text = format_args!("cpu {} at {}", percpu::number(), Named(frame.rip));
         if !crate::log::try_record(Level::Warn, "NMI", text) {
             MISSED_NMI.store(frame.rip, Ordering::Relaxed);
         }
@@ -144,7 +142,7 @@ pub fn nmi_is_missed() -> bool {
 pub fn report_missed_nmi() {
     if nmi_is_missed() {
         let rip = MISSED_NMI.swap(0, Ordering::Relaxed);
-        ::log::warn!(target: "NMI", "cpu {} at {}", percpu::current().number, Named(rip));
+        ::log::warn!(target: "NMI", "cpu {} at {}", percpu::number(), Named(rip));
     }
 }
 

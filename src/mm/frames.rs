@@ -2,7 +2,7 @@
 //!
 //! Lock order: [`ZONES`] is taken with interrupts off and calls nobody. May be used in interrupt handlers, not in an NMI's.
 
-use super::addr::{Frame, FrameRange};
+use super::addr::{Frame, FrameRange, PhysAddr};
 use super::frame::plan::Plan;
 use super::frame::zones::Level;
 use super::frame::{
@@ -11,11 +11,12 @@ use super::frame::{
 use crate::arch::x86_64::paging::live::{self, DirectMap};
 use crate::arch::x86_64::paging::map::map_range;
 use crate::arch::x86_64::paging::{ENTRIES, Entry, Flags, Tables};
+use crate::arch::x86_64::percpu::Exclusive;
 use crate::boot::info::MemoryRegion;
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
+use crate::per_cpu;
 use crate::platform::page_source;
-use crate::sync::{CPUS, IrqLock, PerCpuCell};
-use core::cell::UnsafeCell;
+use crate::sync::IrqLock;
 use log::{info, warn};
 use spin::Once;
 
@@ -24,8 +25,10 @@ static ZONES: Once<IrqLock<Zones<MappedTable>>> = Once::new();
 /// The runs of frames that have a [`FrameInfo`].
 static COVERED: Once<Covered> = Once::new();
 
-/// Frames freed lately, on this CPU.
-static CACHE: PerCpuCell<FrameCache> = PerCpuCell::new([const { UnsafeCell::new(FrameCache::new()) }; CPUS]);
+per_cpu! {
+    /// Frames freed lately, on this CPU.
+    static CACHE: Exclusive<FrameCache> = Exclusive::new(FrameCache::new());
+}
 
 struct Covered {
     runs: [FrameRange; super::frame::plan::PIECES_MAX],
@@ -102,6 +105,10 @@ pub fn init(regions: &'static [MemoryRegion]) {
     ZONES.call_once(|| IrqLock::new(zones));
     page_source::set(page_source::PageSource {
         allocate: || allocate(Owner::PageTable).map(|frame| frame.start().as_u64()),
+        allocate_low: || {
+            let request = Request::new(Owner::PageTable).below(PhysAddr::new(1 << 32)?);
+            allocate_block(request).map(|frame| frame.start().as_u64())
+        },
         free: |table| self::free(Frame::new(table / PAGE_SIZE).expect("a table is a frame")),
     });
 }

@@ -8,10 +8,10 @@ use super::frame::{FrameInfo, Owner, Request};
 use super::frames;
 use super::slab::{Alarm, Cache, CpuMagazines, Heap, LargeSource, Mine, PageSource, Site, Violation};
 use super::vmalloc;
-use crate::arch::x86_64::{interrupts, percpu};
+use crate::arch::x86_64::percpu::InterruptsOff;
 use crate::boot::layout::{DIRECT_MAP_BASE, DIRECT_MAP_SIZE, PAGE_SIZE};
 use crate::mm::addr::Frame;
-use crate::sync::CPUS;
+use crate::per_cpu;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -22,7 +22,9 @@ pub struct KernelPages;
 /// The heap.
 pub static HEAP: Heap<KernelPages> = Heap::new(KernelPages);
 
-static MAGAZINES: [CpuMagazines; CPUS] = [const { CpuMagazines::new() }; CPUS];
+per_cpu! {
+    static MAGAZINES: CpuMagazines = CpuMagazines::new();
+}
 
 // SAFETY: frames belong to one owner each; their bytes are in the direct map, writable, for good. A slab's frame has
 // Owner::Slab, whose mapping and index are the heap's; a frame of another owner holds its own kind of address there,
@@ -103,14 +105,9 @@ pub fn on_violation(report: Option<Report>) {
 /// Calls `use_it` with this CPU's magazines.
 #[inline]
 fn with_magazines<R>(use_it: impl FnOnce(&Mine<'_>) -> R) -> R {
-    let were_on = interrupts::disable();
-    // SAFETY: `init_cpu` alone stores there, and what it stores is such a reference. Read with interrupts off, so that
-    // the CPU stays the same.
-    let magazines = unsafe { &*percpu::heap().cast::<CpuMagazines>() };
+    let pin = InterruptsOff::new();
     // SAFETY: this CPU's, and interrupts are off until it is dropped; nothing that the heap calls uses the heap.
-    let result = use_it(&unsafe { magazines.mine() });
-    interrupts::restore(were_on);
-    result
+    use_it(&unsafe { MAGAZINES.here(&pin).mine() })
 }
 
 /// An object of a named cache.
@@ -129,16 +126,11 @@ pub unsafe fn free_to(cache: &'static Cache, object: NonNull<u8>) {
     with_magazines(|mine| unsafe { HEAP.free_to(cache, mine, object, site()) });
 }
 
-/// Makes the CPUs' magazines known, and gives the boot CPU its own. Once, after `frames::init`.
-pub fn init() {
-    MAGAZINES.iter().for_each(|cpu| HEAP.add_cpu(cpu));
-    init_cpu();
-}
-
-/// Gives this CPU its magazines. On each one, before it uses the heap.
-pub fn init_cpu() {
-    let cpu = percpu::current();
-    cpu.heap.store((&raw const MAGAZINES[cpu.number as usize]).cast_mut().cast(), Ordering::Relaxed);
+/// Makes a CPU's magazines known. Once for each, when its per-CPU variables are there, and after `frames::init`.
+pub fn add_cpu(cpu: usize) {
+    if let Some(magazines) = MAGAZINES.on(cpu) {
+        HEAP.add_cpu(magazines);
+    }
 }
 
 /// Gives back what nobody uses: pages.

@@ -24,6 +24,6 @@ pub mod vmalloc;
 #[cfg(target_os = "none")]
 pub fn init(regions: &'static [crate::boot::info::MemoryRegion]) {
     frames::init(regions);
-    heap::init();
+    heap::add_cpu(0);
     assert!(space::live::init(), "not one frame is left for the page of zeroes");
 }

@@ -90,13 +90,58 @@ pub fn selector_name(selector: u64) -> Option<&'static str> {
 
 #[cfg(target_os = "none")]
 mod live {
-    use super::super::selectors::{GDT_SIZE, USER_DS};
+    use super::super::percpu::{self, InterruptsOff, Pinned};
+    use super::super::selectors::{
+        DESCRIPTOR_TSS, GDT_SIZE, TSS_IST1, TSS_RSP0, TSS_SELECTOR, TSS_SIZE, USER_DS,
+    };
+    use super::super::stacks::sizes::IST_RESERVED;
     use super::Descriptor;
     use core::arch::asm;
 
     unsafe extern "C" {
-        /// asm/gdt.S
-        static mut gdt: [u64; GDT_SIZE as usize / 8];
+        // asm/gdt.S: per-CPU variables, by the addresses of their template
+        static gdt: [u64; GDT_SIZE as usize / 8];
+        static tss: [u8; TSS_SIZE as usize];
+    }
+
+    /// The GDT of the CPU with that GS base.
+    fn gdt_at(base: u64) -> *mut u64 {
+        (&raw const gdt).cast_mut().cast::<u64>().wrapping_byte_add(base as usize)
+    }
+
+    /// The TSS of the CPU with that GS base.
+    fn tss_at(base: u64) -> *mut u8 {
+        (&raw const tss).cast_mut().cast::<u8>().wrapping_byte_add(base as usize)
+    }
+
+    /// This CPU's TSS.
+    pub fn tss_here(_: &impl Pinned) -> *mut u8 {
+        tss_at(percpu::gs_base())
+    }
+
+    /// Fills in what another CPU's GDT and TSS have of their own: where the TSS is, and the tops of the stacks in it,
+    /// which are IST 1 to 4. Returns what its LGDT takes as base.
+    ///
+    /// # Safety
+    /// A fresh copy of the template is at that GS base, and no CPU uses it yet.
+    pub unsafe fn fill(base: u64, rsp0: u64, interrupt_stacks: [u64; 4]) -> u64 {
+        let (table, segment) = (gdt_at(base), tss_at(base));
+        let address = segment as u64;
+        let low = (TSS_SIZE - 1)
+            | (address & 0xFF_FFFF) << 16
+            | DESCRIPTOR_TSS << 40
+            | (address >> 24 & 0xFF) << 56;
+        // SAFETY: both lie in the copy, which is the caller's alone. Fields of a TSS are aligned to four.
+        unsafe {
+            table.add(TSS_SELECTOR as usize / 8).write(low);
+            table.add(TSS_SELECTOR as usize / 8 + 1).write(address >> 32);
+            segment.add(TSS_RSP0 as usize).cast::<u64>().write_unaligned(rsp0);
+            for (index, top) in interrupt_stacks.into_iter().enumerate() {
+                let field = segment.add(TSS_IST1 as usize + 8 * index).cast::<u64>();
+                field.write_unaligned(top - IST_RESERVED);
+            }
+        }
+        table as u64
     }
 
     /// Base and limit that the CPU uses now (SGDT).
@@ -110,19 +155,22 @@ mod live {
     /// Makes user data present, and ring 3's, again, which two of the monitor's `fault` kinds undo.
     pub fn restore_user_data() {
         const PRESENT_DPL_3: u64 = 0b111 << 45;
-        // SAFETY: the slot is within the table; the CPU reads it only when a selector is loaded.
+        let _pin = InterruptsOff::new();
+        // SAFETY: the slot is within this CPU's table; the CPU reads it only when a selector is loaded.
         unsafe {
-            let slot = (&raw mut gdt).cast::<u64>().add(USER_DS as usize / 8);
+            let slot = gdt_at(percpu::gs_base()).add(USER_DS as usize / 8);
             slot.write_volatile(slot.read_volatile() | PRESENT_DPL_3);
         }
     }
 
-    /// The slots of the table.
+    const SLOTS: usize = GDT_SIZE as usize / 8;
+
+    /// The slots of this CPU's table.
     pub fn slots() -> impl Iterator<Item = (usize, Descriptor)> {
         let mut index = 0;
         core::iter::from_fn(move || {
-            // SAFETY: the table is only written by asm/gdt.S before Rust runs, and by LTR (the busy bit).
-            let table = unsafe { core::ptr::read_volatile(&raw const gdt) };
+            // SAFETY: the table is only written before its CPU runs, and by LTR (the busy bit).
+            let table = unsafe { core::ptr::read_volatile(gdt_at(percpu::gs_base()).cast::<[u64; SLOTS]>()) };
             let low = *table.get(index)?;
             let descriptor = Descriptor { low, high: table.get(index + 1).copied().unwrap_or(0) };
             let at = index;

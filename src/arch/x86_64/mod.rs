@@ -5,6 +5,7 @@
 //! what needs ring 0 is compiled for the bare target alone.
 
 pub mod access;
+pub mod ap;
 pub mod apic;
 pub mod cpu;
 pub mod cr;
@@ -27,6 +28,7 @@ pub mod pmtimer;
 pub mod rtc;
 pub mod selectors;
 pub mod syscall;
+pub mod topology;
 pub mod tsc;
 pub mod tsc_rate;
 pub mod usercopy;

@@ -66,6 +66,6 @@ pub unsafe fn leave(how: u64) -> ! {
 unsafe fn clean_segments() {
     let were_on = super::interrupts::disable();
     // SAFETY: the base that GS has now.
-    unsafe { user_segments(core::ptr::from_ref(percpu::current()) as u64) };
+    unsafe { user_segments(percpu::gs_base()) };
     super::interrupts::restore(were_on);
 }

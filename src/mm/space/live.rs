@@ -8,10 +8,9 @@ use super::super::frame::{Dropped, Owner};
 use super::super::frames;
 use super::env::{Account, Content, Env, Store};
 use super::{AddressSpace, Memory};
-use crate::arch::x86_64::{cr, pages};
 use crate::arch::x86_64::paging::{MapError, PageTables, Table, TableMemory, live};
+use crate::arch::x86_64::{cr, pages};
 use crate::platform::kernel_tables::{self, TablePages};
-use crate::sync::CPUS;
 use spin::Once;
 
 /// The machine that the kernel runs on.
@@ -24,9 +23,6 @@ pub type UserSpace = AddressSpace<KernelEnv, Memory<KernelEnv>>;
 static ACCOUNT: Account = Account::new(0);
 
 static ZERO_PAGE: Once<Frame> = Once::new();
-
-// Flushes and `retire` reach this CPU only.
-const _: () = assert!(CPUS == 1);
 
 /// Once, before the first address space. False if there is no frame to be had.
 pub fn init() -> bool {

@@ -4,6 +4,7 @@
 
 mod acpi;
 mod control;
+mod cpus;
 mod fault;
 mod machine;
 mod memory;
@@ -66,6 +67,7 @@ pub const TABLE: &[Command] = &[
     command("clear", "", "clear the screen", "On the serial terminal and on the framebuffer. So does ^L, which keeps the line.", text::clear),
     command("clocks", "[SECONDS]", "compare the counters with the clock", "Over SECONDS, 1 if it is not said: what each has counted, by its own rate, and how far that is off the clock.\n`clocks reads N` reads the clock N times, its rate changing meanwhile, and counts the steps back.\n`clocks stray PPM` makes the clock wrong about the TSC's rate: the watchdog is to drop it within a minute.", time::clocks),
     command("cpu", "", "the processor, its features, and which are on", "Features by CPUID; `on` is read back from CR0, CR4, EFER, XCR0 and PAT.", machine::cpu),
+    command("cpus", "", "the CPUs of this machine", "Number, APIC ID, package, core and thread by CPUID, and whether it runs, or why not.", cpus::cpus),
     command("dmesg", "", "the kernel log from the beginning", "All levels, as far back as 256 KiB reach.", text::dmesg),
     command("date", "", "the time of day, UTC", "Read from the real-time clock at start, and counted on from there.", time::date),
     command("echo", "TEXT", "print the text", "As it was typed, without the blanks around it.", text::echo),

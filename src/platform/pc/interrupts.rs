@@ -25,7 +25,7 @@ use crate::arch::x86_64::line::{Polarity, Trigger};
 use crate::arch::x86_64::pic::{Arrival, Irq, Pic};
 use crate::platform::{Cache, Handler, Line, NoLine};
 use crate::sync::IrqLock;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use log::{info, warn};
 use spin::Once;
 
@@ -49,7 +49,9 @@ static PIC_LINES: [(AtomicUsize, AtomicUsize); 16] =
     [const { (AtomicUsize::new(0), AtomicUsize::new(0)) }; 16];
 /// Spurious interrupts of the 8259 pair.
 static PIC_SPURIOUS: AtomicU64 = AtomicU64::new(0);
-/// Errors that the local APIC has reported.
+/// The vector that local APICs report errors by; 0 for none.
+static ERROR_VECTOR: AtomicU8 = AtomicU8::new(0);
+/// Errors that local APICs have reported.
 static APIC_ERRORS: AtomicU64 = AtomicU64::new(0);
 
 /// The I/O APICs; without them lines go through the 8259s.
@@ -182,7 +184,24 @@ fn init_lapic(features: Features, options: Options) -> bool {
         return false;
     }
     info!(target: "irq", "local APIC {} at {:#x}, {}: {why}", lapic.id(), base.address(), mode.name());
+    ERROR_VECTOR.store(error, Ordering::Relaxed);
     LAPIC.call_once(|| lapic);
+    true
+}
+
+/// On each further CPU, with interrupts off: its local APIC, in the mode of the boot CPU's, and its NMI lines. What
+/// comes from the 8259s is for the boot CPU. False if it does not go into that mode.
+pub fn init_local() -> bool {
+    let Some(lapic) = local_apic() else { return false };
+    if modes::switch(&msrs(), lapic.mode()).is_err() {
+        return false;
+    }
+    if lapic.setup(SPURIOUS, ERROR_VECTOR.load(Ordering::Relaxed)).is_err() {
+        return false;
+    }
+    let tables = acpi::tables();
+    let madt = tables.as_ref().and_then(|tables| tables.find(Signature::MADT));
+    wire_local_lines(madt.as_ref().and_then(|table| Madt::parse(table).ok()).as_ref(), false);
     true
 }
 

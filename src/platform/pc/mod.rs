@@ -3,6 +3,7 @@
 pub mod acpi;
 mod alarm;
 pub mod clock;
+pub mod cpus;
 pub mod events;
 pub mod interrupts;
 pub mod intx;

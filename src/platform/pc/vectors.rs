@@ -119,12 +119,17 @@ pub fn rename(vector: u8, name: &'static str) {
 pub fn for_each(visit: &mut dyn FnMut(u8, Option<&'static str>, u64)) {
     let names = *NAMES.lock();
     for vector in 0..=255u8 {
-        let count = percpu::current().counts[usize::from(vector)].load(Ordering::Relaxed);
+        let count = (0..percpu::copies()).map(|cpu| count_on(cpu, vector)).sum();
         let name = names[usize::from(vector)];
         if name.is_some() || count > 0 {
             visit(vector, name, count);
         }
     }
+}
+
+/// How many interrupts with that vector a CPU has taken.
+pub fn count_on(cpu: usize, vector: u8) -> u64 {
+    percpu::of(cpu).map_or(0, |data| data.counts[usize::from(vector)].load(Ordering::Relaxed))
 }
 
 /// How many came that nobody had asked for.

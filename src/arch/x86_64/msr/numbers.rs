@@ -13,6 +13,8 @@ pub const IA32_LSTAR: u32 = 0xC000_0082;
 pub const IA32_CSTAR: u32 = 0xC000_0083;
 /// Flags that SYSCALL clears.
 pub const IA32_FMASK: u32 = 0xC000_0084;
+/// EFER: long mode, once paging is on.
+pub const EFER_LME: u64 = 1 << 8;
 /// EFER: page-table entries may forbid execution.
 pub const EFER_NXE: u64 = 1 << 11;
 /// Eight cache types that page-table entries choose from.
@@ -26,6 +28,10 @@ pub const IA32_KERNEL_GS_BASE: u32 = 0xC000_0102;
 /// Local APIC's base address and mode.
 pub const IA32_APIC_BASE: u32 = 0x1B;
 
+/// CR0: protected mode; a bit that is always one; paging.
+pub const CR0_PE: u64 = 1 << 0;
+pub const CR0_ET: u64 = 1 << 4;
+pub const CR0_PG: u64 = 1 << 31;
 /// CR4: long mode's page-table format. Here, because assembly needs it before Rust runs.
 pub const CR4_PAE: u64 = 1 << 5;
 /// CR4: machine checks are reported as #MC.
@@ -38,6 +44,10 @@ pub const ASM: &[(&str, u64)] = &[
     ("IA32_GS_BASE", IA32_GS_BASE as u64),
     ("IA32_KERNEL_GS_BASE", IA32_KERNEL_GS_BASE as u64),
     ("IA32_FS_BASE", IA32_FS_BASE as u64),
+    ("EFER_LME", EFER_LME),
+    ("CR0_PE", CR0_PE),
+    ("CR0_ET", CR0_ET),
+    ("CR0_PG", CR0_PG),
     ("CR4_PAE", CR4_PAE),
     ("CR4_MCE", CR4_MCE),
 ];

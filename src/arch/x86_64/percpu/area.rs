@@ -1,11 +1,9 @@
-//! What a CPU keeps for itself: the structure that GS points at.
+//! What the entry code and the interrupt path keep for each CPU: one per-CPU variable, [`PerCpu`].
 //!
 //! Pure definitions: build.rs compiles this file too, for the offsets that assembly needs.
 
-use core::cell::UnsafeCell;
 use core::mem::offset_of;
-use core::ptr::null_mut;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 /// Vectors, and so counters, a CPU has.
 pub const VECTORS: usize = 256;
@@ -13,10 +11,10 @@ pub const VECTORS: usize = 256;
 /// Written by its CPU alone; others may look at the counters.
 #[repr(C)]
 pub struct PerCpu {
-    /// Its own address.
-    pub(super) this: UnsafeCell<u64>,
+    /// This CPU's GS base: what to add to a per-CPU variable's address for this CPU's copy.
+    pub(super) gs_base: AtomicU64,
     /// 0 for the boot CPU.
-    pub number: u32,
+    pub number: AtomicU32,
     /// Interrupt handlers that are running, one inside the other.
     pub interrupt_depth: AtomicU32,
     /// Deferred work is being done, or waits to be: see `platform::pc::vectors`.
@@ -26,8 +24,6 @@ pub struct PerCpu {
     pub woken: AtomicBool,
     /// Interrupts taken, by vector.
     pub counts: [AtomicU64; VECTORS],
-    /// The heap's objects at hand, for `mm::heap`, which knows what they are.
-    pub heap: AtomicPtr<()>,
     /// Where SYSCALL puts the user's RSP until it has a stack (asm/syscall.S). Nobody else's.
     pub user_rsp: AtomicU64,
     /// Top of the running task's kernel stack; the same address is in the TSS.
@@ -40,19 +36,21 @@ pub struct PerCpu {
     pub nmis_leaving: AtomicU64,
 }
 
-// SAFETY: `this` is written once, before there is a second user; everything else is atomic.
-unsafe impl Sync for PerCpu {}
+impl Default for PerCpu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
 
 impl PerCpu {
-    pub const fn new(number: u32) -> Self {
+    pub const fn new() -> Self {
         Self {
-            this: UnsafeCell::new(0),
-            number,
+            gs_base: AtomicU64::new(0),
+            number: AtomicU32::new(0),
             interrupt_depth: AtomicU32::new(0),
             in_deferred: AtomicBool::new(false),
             woken: AtomicBool::new(false),
             counts: [const { AtomicU64::new(0) }; VECTORS],
-            heap: AtomicPtr::new(null_mut()),
             user_rsp: AtomicU64::new(0),
             kernel_stack: AtomicU64::new(0),
             sysrets: AtomicU64::new(0),
@@ -60,6 +58,12 @@ impl PerCpu {
             nmis_entering: AtomicU64::new(0),
             nmis_leaving: AtomicU64::new(0),
         }
+    }
+
+    /// Whose it is. Before that CPU runs.
+    pub fn set_identity(&self, number: u32, gs_base: u64) {
+        self.number.store(number, Ordering::Relaxed);
+        self.gs_base.store(gs_base, Ordering::Relaxed);
     }
 
     /// An interrupt handler begins; returns how many it interrupts. As for [`Self::count`], no locked instruction is
@@ -85,8 +89,10 @@ impl PerCpu {
     }
 }
 
-/// Offsets for assembly, relative to GS.
+/// Offsets for assembly: `gs:[cpu_data + PERCPU_WOKEN]`.
 pub const ASM: &[(&str, u64)] = &[
+    ("PERCPU_GS_BASE", offset_of!(PerCpu, gs_base) as u64),
+    ("PERCPU_NUMBER", offset_of!(PerCpu, number) as u64),
     ("PERCPU_WOKEN", offset_of!(PerCpu, woken) as u64),
     ("PERCPU_USER_RSP", offset_of!(PerCpu, user_rsp) as u64),
     ("PERCPU_KERNEL_STACK", offset_of!(PerCpu, kernel_stack) as u64),
