@@ -17,6 +17,7 @@ extern crate std;
 
 pub mod acpi;
 pub mod arch;
+pub mod avl;
 pub mod boot;
 pub mod drivers;
 pub mod kernel;
@@ -29,6 +30,7 @@ pub mod start;
 pub mod sync;
 #[cfg(any(test, target_os = "none"))]
 pub mod syscall;
+pub mod task;
 #[cfg(any(test, target_os = "none"))]
 mod testing;
 pub mod time;

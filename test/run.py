@@ -128,9 +128,9 @@ def run_host_fuzz(count, tables, seed=None):
 
 
 def run_memory_fuzz(count, operations, seed):
-    """Frames, heap, page tables and address spaces against their models, for longer than with every run of the tests."""
+    """Memory management's parts and run queues against their models, for longer than with every run of the tests."""
     settings = [f"SIS_FUZZ={operations}", f"SIS_FUZZ_SEED={seed}"]
-    for part in ("mm::", "paging::"):
+    for part in ("mm::", "paging::", "sched::"):
         command = ["env", *settings, TEST / "tools" / "toolchain.sh", "host", "test", "--lib", "-q", part]
         host_tests(count, f"host: {part} against models, {' '.join(settings)}", command, cargo_summary)
 

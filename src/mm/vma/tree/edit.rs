@@ -4,7 +4,8 @@
 //! a hole's two sides one is new), for two by `change`. Attributes of the caller's are called in between and must not
 //! panic, or nodes are lost.
 
-use super::{Attributes, NOBODY, NONE, VmaTree};
+use super::{Attributes, EMPTY, NONE, VmaTree};
+use crate::avl::{Nodes, Side};
 use crate::mm::vma::span::Span;
 
 impl<A: Attributes> VmaTree<A> {
@@ -16,7 +17,7 @@ impl<A: Attributes> VmaTree<A> {
         debug_assert!(!span.is_empty(), "an empty range");
         let next = self.first_ending_above(span.start);
         debug_assert!(next == NONE || self.node(next).start >= span.end, "taken");
-        let before = if next != NONE { self.before(next) } else { self.last() };
+        let before = if next != NONE { self.before(next) } else { self.outermost(Side::Right) };
         let joins_next =
             next != NONE && self.node(next).start == span.end && attr.continues(span.len(), self.attr(next));
         let joins_before = before != NONE
@@ -139,7 +140,7 @@ impl<A: Attributes> VmaTree<A> {
                 self.nodes.len() < self.nodes.capacity().min(self.attrs.capacity()),
                 "a node not reserved"
             );
-            self.nodes.push(NOBODY);
+            self.nodes.push(EMPTY);
             self.attrs.push(None);
             (self.nodes.len() - 1) as u32
         };
@@ -148,11 +149,13 @@ impl<A: Attributes> VmaTree<A> {
         (node.start, node.end, node.low) = (span.start, span.end, low);
         self.attrs[at as usize] = Some(attr);
         self.link(at);
+        self.len += 1;
     }
 
     /// Takes a node out and gives it back.
     fn discard(&mut self, at: u32) -> A {
         self.unlink(at);
+        self.len -= 1;
         self.node_mut(at).left = self.free;
         self.free = at;
         self.attrs[at as usize].take().expect("a node in the tree has attributes")
@@ -164,14 +167,5 @@ impl<A: Attributes> VmaTree<A> {
         let node = self.node_mut(at);
         (node.start, node.end, node.low) = (span.start, span.end, low);
         self.repair(at, NONE);
-    }
-
-    /// The last range of all.
-    fn last(&self) -> u32 {
-        let mut at = self.root;
-        while at != NONE && self.node(at).right != NONE {
-            at = self.node(at).right;
-        }
-        at
     }
 }

@@ -6,8 +6,7 @@
 //! pointer to keep right and no `unsafe`. Attributes stand in a second array under the same index.
 //!
 //! A node also sums up the subtree under it: where that begins and ends, and how large the largest gap in it is
-//! (`gaps.rs` searches by this). A sum is made of the node and the sums of its children and nothing else, so a change
-//! is repaired on the way from it to the root, and that way is left as soon as a sum comes out as it was.
+//! (`gaps.rs` searches by this).
 //!
 //! Invariants, all of them checked by [`VmaTree::check`] in tests:
 //! - ranges are page-aligned, not empty, in order, and do not overlap;
@@ -16,10 +15,8 @@
 //! - every entry of the arrays is either in the tree or in the list of free ones.
 //!
 //! No operation fails half-way: [`VmaTree::reserve`] gets the nodes that the next ones can need, and those then
-//! cannot fail. `balance.rs` has the rotations, `edit.rs` what changes ranges, `gaps.rs` the search for free ones.
-//!
-//! Source: G. M. Adelson-Velskii, E. M. Landis, "An algorithm for the organization of information" (1962);
-//! Knuth, The Art of Computer Programming, vol. 3, §6.2.3.
+//! cannot fail. `src/avl.rs` keeps the tree balanced, through `balance.rs`; `edit.rs` has what changes ranges, `gaps.rs`
+//! the search for free ones.
 
 mod balance;
 mod edit;
@@ -66,7 +63,7 @@ impl<A> Copy for Entry<'_, A> {}
 
 /// What a subtree comes to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Sum {
+pub struct Sum {
     /// `low` of its first range.
     low: u64,
     /// End of its last range.
@@ -91,7 +88,7 @@ struct Node {
     right: u32,
 }
 
-const NOBODY: Node = Node {
+const EMPTY: Node = Node {
     start: 0,
     end: 0,
     sum: Sum { low: 0, end: 0, gap: 0, height: 0 },
@@ -137,7 +134,7 @@ impl<A: Attributes> VmaTree<A> {
         room::reserve(&mut self.nodes, needed)?;
         room::reserve(&mut self.attrs, needed)?;
         if nobody == 1 {
-            self.nodes.push(NOBODY);
+            self.nodes.push(EMPTY);
             self.attrs.push(None);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! The tree against a list with one entry for each page, and its invariants after each step.
 
 use super::{Attributes, NONE, VmaTree, Wanted};
+use crate::avl::Nodes;
 use crate::boot::layout::PAGE_SIZE;
 use crate::mm::vma::room::{NoMemory, failing};
 use crate::mm::vma::span::Span;

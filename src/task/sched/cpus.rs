@@ -1,0 +1,146 @@
+//! Sets of CPUs: a bit for each, in as many words as the largest machine needs.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// CPUs that a set has room for; the largest machine that is tested has 288.
+pub const MAX_CPUS: usize = 320;
+const WORDS: usize = MAX_CPUS / 64;
+
+/// A set of CPUs, by their numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CpuSet([u64; WORDS]);
+
+impl CpuSet {
+    pub const EMPTY: Self = Self([0; WORDS]);
+    pub const ALL: Self = Self([u64::MAX; WORDS]);
+
+    pub fn of(cpus: impl IntoIterator<Item = usize>) -> Self {
+        let mut set = Self::EMPTY;
+        cpus.into_iter().for_each(|cpu| set.insert(cpu));
+        set
+    }
+
+    pub fn one(cpu: usize) -> Self {
+        Self::of([cpu])
+    }
+
+    pub fn insert(&mut self, cpu: usize) {
+        self.0[cpu / 64] |= 1 << (cpu % 64);
+    }
+
+    pub fn remove(&mut self, cpu: usize) {
+        self.0[cpu / 64] &= !(1 << (cpu % 64));
+    }
+
+    #[inline]
+    pub fn contains(&self, cpu: usize) -> bool {
+        self.0[cpu / 64] >> (cpu % 64) & 1 != 0
+    }
+
+    #[inline]
+    pub fn and(&self, other: &Self) -> Self {
+        Self(core::array::from_fn(|word| self.0[word] & other.0[word]))
+    }
+
+    #[inline]
+    pub fn without(&self, other: &Self) -> Self {
+        Self(core::array::from_fn(|word| self.0[word] & !other.0[word]))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0 == [0; WORDS]
+    }
+
+    /// The lowest number in it.
+    #[inline]
+    pub fn first(&self) -> Option<usize> {
+        let word = self.0.iter().position(|&word| word != 0)?;
+        Some(word * 64 + self.0[word].trailing_zeros() as usize)
+    }
+
+    /// All numbers in it, from `start` upwards and then round to those below.
+    pub fn iter_from(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
+        let low = Self(core::array::from_fn(|word| match word.cmp(&(start / 64)) {
+            core::cmp::Ordering::Less => u64::MAX,
+            core::cmp::Ordering::Equal => (1 << (start % 64)) - 1,
+            core::cmp::Ordering::Greater => 0,
+        }));
+        self.without(&low).iter().chain(self.and(&low).iter())
+    }
+
+    /// All numbers in it, upwards.
+    pub fn iter(&self) -> impl Iterator<Item = usize> + use<> {
+        let mut left = *self;
+        core::iter::from_fn(move || {
+            let cpu = left.first()?;
+            left.remove(cpu);
+            Some(cpu)
+        })
+    }
+}
+
+/// One that all CPUs may change and look at. A look is at one word after the other, so it may show a state that never
+/// was; who acts on it checks again.
+#[derive(Debug)]
+pub struct SharedCpuSet([AtomicU64; WORDS]);
+
+impl SharedCpuSet {
+    pub const fn new(set: CpuSet) -> Self {
+        let mut words = [const { AtomicU64::new(0) }; WORDS];
+        let mut word = 0;
+        while word < WORDS {
+            words[word] = AtomicU64::new(set.0[word]);
+            word += 1;
+        }
+        Self(words)
+    }
+
+    #[inline]
+    pub fn get(&self) -> CpuSet {
+        CpuSet(core::array::from_fn(|word| self.0[word].load(Ordering::Relaxed)))
+    }
+
+    /// Not one step: for a set that one writes at a time.
+    pub fn set(&self, set: &CpuSet) {
+        self.0.iter().zip(set.0).for_each(|(to, word)| to.store(word, Ordering::Relaxed));
+    }
+
+    #[inline]
+    pub fn contains(&self, cpu: usize) -> bool {
+        self.0[cpu / 64].load(Ordering::Relaxed) >> (cpu % 64) & 1 != 0
+    }
+
+    /// Puts a CPU in or takes it out, in one step.
+    #[inline]
+    pub fn change(&self, cpu: usize, is_in: bool) {
+        let bit = 1 << (cpu % 64);
+        if is_in {
+            self.0[cpu / 64].fetch_or(bit, Ordering::Relaxed);
+        } else {
+            self.0[cpu / 64].fetch_and(!bit, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    #[test]
+    fn a_set_has_what_was_put_in() {
+        let mut set = CpuSet::of([0, 63, 64, 200, 319]);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [0, 63, 64, 200, 319]);
+        assert_eq!(set.iter_from(64).collect::<Vec<_>>(), [64, 200, 319, 0, 63]);
+        assert_eq!(set.iter_from(201).collect::<Vec<_>>(), [319, 0, 63, 64, 200]);
+        set.remove(0);
+        assert_eq!((set.first(), set.contains(0), set.contains(319)), (Some(63), false, true));
+        assert_eq!(set.and(&CpuSet::one(64)), CpuSet::one(64));
+        assert_eq!(set.without(&CpuSet::ALL), CpuSet::EMPTY);
+        let shared = SharedCpuSet::new(CpuSet::EMPTY);
+        shared.change(130, true);
+        assert!(shared.contains(130) && shared.get() == CpuSet::one(130));
+        shared.change(130, false);
+        assert!(shared.get().is_empty());
+    }
+}

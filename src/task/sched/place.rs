@@ -1,0 +1,143 @@
+//! On which CPU a thread is to wake up, or to begin.
+//!
+//! A look at the board, without a lock: what it says may be a moment old, so the answer is good advice and no promise.
+//! Whether the thread may run there it is asked on the spot; the thread layer keeps that from changing.
+
+use super::board::Board;
+use super::cpus::CpuSet;
+use super::entity::Entity;
+use super::topology::Topology;
+
+/// CPUs that a wake-up compares when none is idle, and idle ones of which it looks at the whole core.
+const LOOKS: usize = 8;
+
+/// Where a thread that has slept goes on: where it was if that CPU is idle; else on an idle one that is near, best with
+/// its whole core idle; else on any idle one; else on the least loaded of a few near ones. A real-time thread goes where
+/// it runs at once and displaces the least.
+///
+/// `None`: it may run on none of the CPUs that are online.
+pub fn on_wake_up(entity: &Entity, board: &Board, topology: &Topology) -> Option<usize> {
+    let last = entity.cpu();
+    if board.is_idle(last) && entity.may_run_on(last) {
+        return Some(last);
+    }
+    let allowed = entity.allowed().and(&board.online());
+    let near = topology.near(last).package;
+    let idle = board.idle().and(&allowed);
+    if let Some(cpu) = idlest(&idle.and(&near), last, topology).or_else(|| idlest(&idle, last, topology)) {
+        return Some(cpu);
+    }
+    if entity.is_fair() {
+        let candidates = allowed.and(&near);
+        let candidates = if candidates.is_empty() { allowed } else { candidates };
+        return least_loaded(candidates.iter_from(last).take(LOOKS), board);
+    }
+    // The last CPU comes first, and of equals the first is taken.
+    allowed.iter_from(last).min_by_key(|&cpu| board.load(cpu).running)
+}
+
+/// Where a new thread, or one with a new program and so nothing in any cache, begins: on the least loaded CPU of all.
+/// Ties go to the one from which it comes.
+pub fn on_fork(entity: &Entity, parent: usize, board: &Board, topology: &Topology) -> Option<usize> {
+    let allowed = entity.allowed().and(&board.online());
+    let idle = board.idle().and(&allowed);
+    let near = topology.near(parent).package;
+    idlest(&idle.and(&near), parent, topology)
+        .or_else(|| idlest(&idle, parent, topology))
+        .or_else(|| least_loaded(allowed.iter_from(parent), board))
+}
+
+fn least_loaded(cpus: impl Iterator<Item = usize>, board: &Board) -> Option<usize> {
+    cpus.min_by_key(|&cpu| board.load(cpu).weight)
+}
+
+/// Of a set of idle CPUs, one whose core is idle as a whole, if a few looks find it, or else the next from `start` on.
+fn idlest(idle: &CpuSet, start: usize, topology: &Topology) -> Option<usize> {
+    let any = idle.iter_from(start).next()?;
+    let whole = |&cpu: &usize| topology.near(cpu).core.without(idle).is_empty();
+    Some(idle.iter_from(start).take(LOOKS).find(whole).unwrap_or(any))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::task::sched::board::Load;
+    use crate::task::sched::entity::Policy;
+    use crate::task::sched::topology::Position;
+
+    /// Two packages of two cores of two threads; all busy with one thread of nice 0.
+    fn machine() -> (Board, Topology) {
+        let board = Board::new();
+        let mut topology = Topology::flat();
+        let positions: [_; 8] =
+            core::array::from_fn(|cpu| Position { package: cpu as u32 / 4, core: cpu as u32 / 2 });
+        topology.set(&positions);
+        (0..8).for_each(|cpu| board.bring_online(cpu));
+        (0..8).for_each(|cpu| load(&board, cpu, 1024, 1));
+        (board, topology)
+    }
+
+    fn load(board: &Board, cpu: usize, weight: u64, running: u8) {
+        let new = Load { weight, threads: u16::from(running > 0), running };
+        board.show(cpu, new, board.load(cpu));
+    }
+
+    fn thread(policy: Policy, last: usize) -> Entity {
+        let entity = Entity::new(0, policy);
+        entity.cpu.set(last as u32);
+        entity
+    }
+
+    #[test]
+    fn the_last_cpu_then_near_then_far() {
+        let (board, topology) = machine();
+        let entity = thread(Policy::Normal(0), 1);
+        load(&board, 1, 0, 0);
+        load(&board, 2, 0, 0);
+        load(&board, 6, 0, 0);
+        load(&board, 7, 0, 0);
+        assert_eq!(on_wake_up(&entity, &board, &topology), Some(1));
+        load(&board, 1, 1024, 1);
+        assert_eq!(on_wake_up(&entity, &board, &topology), Some(2), "near, though its core is half busy");
+        load(&board, 2, 1024, 1);
+        assert_eq!(on_wake_up(&entity, &board, &topology), Some(6), "far, but idle");
+        let mut allowed = CpuSet::ALL;
+        allowed.remove(6);
+        entity.set_allowed(&allowed);
+        assert_eq!(on_wake_up(&entity, &board, &topology), Some(7));
+    }
+
+    #[test]
+    fn a_whole_core_rather_than_half_of_one() {
+        let (board, topology) = machine();
+        [1, 2, 3].into_iter().for_each(|cpu| load(&board, cpu, 0, 0));
+        assert_eq!(on_wake_up(&thread(Policy::Normal(0), 0), &board, &topology), Some(2));
+        assert_eq!(on_fork(&thread(Policy::Normal(0), 0), 0, &board, &topology), Some(2));
+    }
+
+    #[test]
+    fn the_least_loaded_when_none_is_idle() {
+        let (board, topology) = machine();
+        load(&board, 3, 300, 1);
+        load(&board, 5, 200, 1);
+        let entity = thread(Policy::Normal(0), 0);
+        assert_eq!(on_wake_up(&entity, &board, &topology), Some(3), "of those that are near");
+        assert_eq!(on_fork(&entity, 0, &board, &topology), Some(5), "of all");
+        entity.set_allowed(&CpuSet::of([6, 7]));
+        assert_eq!(on_wake_up(&entity, &board, &topology), Some(6));
+        entity.set_allowed(&CpuSet::of([100]));
+        assert_eq!(on_wake_up(&entity, &board, &topology), None);
+        assert_eq!(on_fork(&entity, 0, &board, &topology), None);
+    }
+
+    #[test]
+    fn real_time_displaces_the_least() {
+        let (board, topology) = machine();
+        (0..8).for_each(|cpu| load(&board, cpu, 0, 50 + cpu as u8));
+        load(&board, 4, 90_000, 1);
+        let entity = thread(Policy::Fifo(70), 2);
+        assert_eq!(on_wake_up(&entity, &board, &topology), Some(4));
+        load(&board, 4, 90_000, 99);
+        assert_eq!(on_wake_up(&entity, &board, &topology), Some(0));
+    }
+}
