@@ -67,7 +67,7 @@ pub const KNOWN_OPTIONS: &[KnownOption] = &[
     value("loglevel", "N", "print messages more urgent than this, 0 to 7"),
     value("video", "WxH", "framebuffer mode to ask the firmware for"),
     value("maxcpus", "N", "start at most so many CPUs"),
-    value("hidecpu", "N", "a test hook: CPU N is not called when the others are, so it does not answer"),
+    value("hidecpu", "N", "a test hook: CPU N is not called at start-up"),
     bare("nox2apic", "leave the local APICs in xAPIC mode"),
     bare("noapic", "no I/O APIC: the 8259s deliver the interrupts"),
     bare("nolapic", "no local APIC either; one CPU"),
