@@ -32,6 +32,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     // SAFETY: the loader's structure, in the direct map.
     let info = unsafe { boot_info::accept(info) }.unwrap_or_else(|error| refuse(error));
     klog::set_clock(entry, info.times.tsc_hz);
+    kernel::locks::watch(info.times.tsc_hz);
 
     let options = boot_info::command_line();
     configure_from(&options);

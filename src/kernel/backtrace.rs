@@ -47,15 +47,21 @@ pub fn print(out: &mut dyn Write, rbp: u64) -> fmt::Result {
 /// heap remembers it; a search among the symbols for each frame is too slow for others.
 #[inline(never)]
 pub fn allocation_site() -> usize {
-    const PASSED_OVER: [&str; 6] = ["alloc::", "core::", "__r", "mm::heap", "mm::slab", "mm::vmalloc"];
+    first_outside(&["alloc::", "core::", "__r", "mm::heap", "mm::slab", "mm::vmalloc"]) as usize
+}
+
+/// The first return address outwards that is in no function whose name has one of these parts; if there is none, the
+/// first of all.
+#[inline(never)]
+pub fn first_outside(passed_over: &[&str]) -> u64 {
     let mut first = 0;
     for step in walk(frame_pointer()).take(LINES) {
         let Step::Return(address) = step else { break };
         first = if first == 0 { address } else { first };
         let name = image::lookup(address - 1).map_or("", |symbol| symbol.name);
-        if !PASSED_OVER.iter().any(|part| name.contains(part)) {
-            return address as usize;
+        if !passed_over.iter().any(|part| name.contains(part)) {
+            return address;
         }
     }
-    first as usize
+    first
 }

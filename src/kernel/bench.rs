@@ -3,6 +3,7 @@
 //! Under QEMU's -icount that counter counts guest instructions, and `make bench` (test/bench.py) makes a table of what
 //! `bench` prints. On hardware the ticks are cycles, more or less, and include whatever came in between.
 
+mod locks;
 mod memory;
 mod paging;
 mod space;
@@ -70,6 +71,30 @@ pub const TABLE: &[Bench] = &[
         run: space::fork,
     },
     Bench { name: "exit", about: "and give the child's back", unit: Unit::Ticks, run: space::exit },
+    Bench {
+        name: "spin",
+        about: "take a free spin lock and give it back",
+        unit: Unit::Ticks,
+        run: locks::spin,
+    },
+    Bench {
+        name: "irq-lock",
+        about: "the same with interrupts off in between",
+        unit: Unit::Ticks,
+        run: locks::irq,
+    },
+    Bench {
+        name: "mutex",
+        about: "take a free mutex and give it back",
+        unit: Unit::Ticks,
+        run: locks::mutex,
+    },
+    Bench {
+        name: "epoch",
+        about: "look at a table that epochs protect",
+        unit: Unit::Ticks,
+        run: locks::epoch,
+    },
 ];
 
 /// Operations that one figure is the mean of.

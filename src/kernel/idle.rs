@@ -3,6 +3,7 @@
 use super::traps;
 use crate::arch::x86_64::{idle, interrupts};
 use crate::log;
+use crate::sync::checks;
 use crate::tty::console;
 
 /// What the other CPUs do: nothing, until something comes. Called with interrupts off.
@@ -15,7 +16,9 @@ pub fn run() -> ! {
 }
 
 /// Sleeps until `ready` says so. It is asked with interrupts off, after each interrupt.
+#[cfg_attr(debug_assertions, track_caller)]
 pub fn wait_until(mut ready: impl FnMut() -> bool) {
+    checks::may_sleep();
     loop {
         traps::report_missed_nmi();
         console::idle();

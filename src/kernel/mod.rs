@@ -13,6 +13,8 @@ pub mod idle;
 #[cfg(target_os = "none")]
 pub mod image;
 #[cfg(target_os = "none")]
+pub mod locks;
+#[cfg(target_os = "none")]
 pub mod panic;
 #[cfg(target_os = "none")]
 pub mod selftest;

@@ -8,7 +8,7 @@
 
 pub mod ring;
 
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use ::log::{Level, LevelFilter, Log, Metadata};
 use core::fmt::{self, Write as _};
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ use ring::{Cursor, Record, Ring};
 /// Bytes of the ring.
 const RING_BYTES: usize = 256 << 10;
 
-static RING: IrqLock<Ring<RING_BYTES>> = IrqLock::new(Ring::new());
+static RING: IrqLock<Ring<RING_BYTES>> = IrqLock::new(Rank::LogRing, Ring::new());
 
 /// Told that there are new records.
 pub type Sink = fn();
@@ -165,14 +165,11 @@ pub fn next_for_console(buffer: &mut LineBuffer) -> Option<&str> {
     loop {
         let record = ring.read(&mut cursor)?;
         if record.level < CONSOLE_LEVEL.load(Ordering::Relaxed) {
-            buffer.len = 0;
-            visit(&record, &mut |line| {
-                let _ = write!(buffer, "{line}");
-            });
+            buffer.copy(&record);
             break;
         }
     }
-    core::str::from_utf8(&buffer.bytes[..buffer.len]).ok()
+    Some(buffer.as_str())
 }
 
 /// Whether there is a line that the consoles have not had.
@@ -183,7 +180,7 @@ pub fn is_waiting() -> bool {
 }
 
 /// The first record that the consoles have not had. Locked inside the ring's lock.
-static NEXT: IrqLock<Cursor> = IrqLock::new(Cursor::START);
+static NEXT: IrqLock<Cursor> = IrqLock::new(Rank::LogCursor, Cursor::START);
 
 /// Room for one line.
 pub struct LineBuffer {
@@ -194,6 +191,18 @@ pub struct LineBuffer {
 impl LineBuffer {
     pub const fn new() -> Self {
         Self { bytes: [0; ring::TEXT_MAX + ring::TARGET_MAX + 32], len: 0 }
+    }
+
+    /// Becomes the record's line.
+    fn copy(&mut self, record: &Record<'_>) {
+        self.len = 0;
+        visit(record, &mut |line| {
+            let _ = write!(self, "{line}");
+        });
+    }
+
+    fn as_str(&self) -> &str {
+        core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("")
     }
 }
 
@@ -213,12 +222,18 @@ impl fmt::Write for LineBuffer {
     }
 }
 
-/// Calls `f` with each record of the ring, oldest first, and returns how many older ones are lost. `f`
-/// must not log.
-pub fn for_each(f: &mut dyn FnMut(Line<'_>)) -> u64 {
-    let ring = RING.lock();
-    ring.for_each(|record| visit(&record, f));
-    ring.lost()
+/// Calls `f` with each line of the ring, oldest first, and returns how many older ones are lost. Nothing is locked
+/// meanwhile. `f` must not log: it would never end.
+pub fn for_each(f: &mut dyn FnMut(&str)) -> u64 {
+    let (mut buffer, mut cursor) = (LineBuffer::new(), Cursor::START);
+    let lost = RING.lock().lost();
+    let next = |cursor: &mut Cursor, buffer: &mut LineBuffer| {
+        RING.lock().read(cursor).map(|record| buffer.copy(&record)).is_some()
+    };
+    while next(&mut cursor, &mut buffer) {
+        f(buffer.as_str());
+    }
+    lost
 }
 
 /// The same with the last `count` records, for a panic: the lock's holder may be what panicked.

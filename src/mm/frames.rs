@@ -16,7 +16,7 @@ use crate::boot::info::MemoryRegion;
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
 use crate::per_cpu;
 use crate::platform::page_source;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use log::{info, warn};
 use spin::Once;
 
@@ -102,7 +102,7 @@ pub fn init(regions: &'static [MemoryRegion]) {
         Zone::ALL.iter().filter(|&&zone| zones.zone(zone).managed_frames() > 0).count(),
         plan.table_bytes() >> 10
     );
-    ZONES.call_once(|| IrqLock::new(zones));
+    ZONES.call_once(|| IrqLock::new(Rank::Zones, zones));
     page_source::set(page_source::PageSource {
         allocate: || allocate(Owner::PageTable).map(|frame| frame.start().as_u64()),
         allocate_low: || {

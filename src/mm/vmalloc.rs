@@ -12,14 +12,14 @@ use crate::arch::x86_64::paging::live::KernelTlb;
 use crate::arch::x86_64::paging::{Attributes, MapError, PageTables, Removed, Rights, Room};
 use crate::boot::layout::{HEAP_BASE, PAGE_SIZE};
 use crate::platform::kernel_tables::{self, TablePages};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use core::ptr::NonNull;
 
 /// Bytes of the area: what one entry of the top table translates, so that all address spaces see the same.
 pub const SIZE: u64 = 1 << 39;
 
 static RANGES: IrqLock<Ranges> =
-    IrqLock::new(Ranges::new(HEAP_BASE / PAGE_SIZE, (HEAP_BASE + SIZE) / PAGE_SIZE));
+    IrqLock::new(Rank::Vmalloc, Ranges::new(HEAP_BASE / PAGE_SIZE, (HEAP_BASE + SIZE) / PAGE_SIZE));
 
 /// What the account is kept in.
 static NODES: Cache = Cache::new("vmalloc", size_of::<Node>(), align_of::<Node>());

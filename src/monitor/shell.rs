@@ -4,14 +4,14 @@ use super::commands::{self, Command};
 use super::editor::{CAPACITY, Completer, Editor, Event};
 use super::parse::Words;
 use crate::kernel::idle;
+use crate::sync::{Mutex, Rank};
 use crate::tty::console;
 use core::fmt::Write;
-use spin::Mutex;
 
 pub const PROMPT: &str = "sis> ";
 
 /// Static, because its history is 8 KiB. Locked for as long as a line is edited, by its one user.
-static EDITOR: Mutex<Editor> = Mutex::new(Editor::new(PROMPT));
+static EDITOR: Mutex<Editor> = Mutex::new(Rank::Editor, Editor::new(PROMPT));
 
 /// Command names for the first word; each command's own words after it.
 struct Names;

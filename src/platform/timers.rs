@@ -6,7 +6,7 @@
 //! A callback runs in the interrupt handler, with interrupts off.
 
 use super::{Machine, Platform};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use crate::time::queue::{Armed, Callback, Full, TimerId, TimerQueue};
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ struct State {
     set_for: u64,
 }
 
-static STATE: IrqLock<State> = IrqLock::new(State { queue: TimerQueue::new(), set_for: NEVER });
+static STATE: IrqLock<State> = IrqLock::new(Rank::Timers, State { queue: TimerQueue::new(), set_for: NEVER });
 
 impl State {
     /// Sets the alarm for the earliest deadline, unless it comes by then anyway.

@@ -5,12 +5,17 @@
 //! other waiting for more than one turn. Hence the one rule: **a holder never asks for it again**, not for reading
 //! either, for a writer may have come in between. Code that holds it touches no user memory, whose faults would.
 //!
-//! Interrupts stay as they are, and handlers must not use it: who was interrupted may hold it.
+//! Interrupts stay as they are, and handlers must not use it: who was interrupted may hold it. Preemption is off while it
+//! is held.
 //!
 //! Source: B. B. Brandenburg, J. H. Anderson, "Spin-based reader-writer synchronization for multiprocessor real-time
 //! systems" (2010), the phase-fair ticket lock.
 
+use super::checks::Tag;
+use super::hooks;
+use super::rank::Rank;
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -24,6 +29,7 @@ pub struct RwLock<T> {
     ticket: AtomicU32,
     /// The ticket whose turn it is.
     turn: AtomicU32,
+    tag: Tag,
     data: UnsafeCell<T>,
 }
 
@@ -40,46 +46,74 @@ unsafe impl<T: Send + Sync> Sync for RwLock<T> {}
 /// Access for reading.
 pub struct ReadGuard<'a, T> {
     lock: &'a RwLock<T>,
+    not_send: PhantomData<*mut ()>,
 }
 
 /// Access for writing.
 pub struct WriteGuard<'a, T> {
     lock: &'a RwLock<T>,
+    not_send: PhantomData<*mut ()>,
 }
 
+// SAFETY: shared they give `&T` alone.
+unsafe impl<T: Sync> Sync for ReadGuard<'_, T> {}
+// SAFETY: as above.
+unsafe impl<T: Sync> Sync for WriteGuard<'_, T> {}
+
 impl<T> RwLock<T> {
-    pub const fn new(value: T) -> Self {
+    /// A free one, with its place in the order of locks.
+    pub const fn new(rank: Rank, value: T) -> Self {
         let [came, gone, ticket, turn] = [const { AtomicU32::new(0) }; 4];
-        Self { came, gone, ticket, turn, data: UnsafeCell::new(value) }
+        Self { came, gone, ticket, turn, tag: Tag::new(rank), data: UnsafeCell::new(value) }
     }
 
     /// Waits until the writer that is there, if one is, has gone.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn read(&self) -> ReadGuard<'_, T> {
+        hooks::disable_preemption();
+        self.tag.wanted();
+        let mut stuck = self.tag.stuck();
         let writer = self.came.fetch_add(READER, Ordering::Acquire) & WRITER_BITS;
         while writer != 0 && self.came.load(Ordering::Acquire) & WRITER_BITS == writer {
             pause();
+            stuck();
         }
-        ReadGuard { lock: self }
+        self.tag.taken_shared();
+        ReadGuard { lock: self, not_send: PhantomData }
     }
 
     /// Takes it for reading, if that is possible at once.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn try_read(&self) -> Option<ReadGuard<'_, T>> {
+        hooks::disable_preemption();
         let more = |came: u32| (came & WRITER_BITS == 0).then(|| came.wrapping_add(READER));
         let taken = self.came.fetch_update(Ordering::Acquire, Ordering::Relaxed, more);
-        taken.is_ok().then(|| ReadGuard { lock: self })
+        if taken.is_err() {
+            hooks::enable_preemption();
+            return None;
+        }
+        self.tag.taken_shared();
+        Some(ReadGuard { lock: self, not_send: PhantomData })
     }
 
     /// Waits for the writers before it, and for the readers that are there then.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn write(&self) -> WriteGuard<'_, T> {
+        hooks::disable_preemption();
+        self.tag.wanted();
+        let mut stuck = self.tag.stuck();
         let ticket = self.ticket.fetch_add(1, Ordering::Relaxed);
         while self.turn.load(Ordering::Acquire) != ticket {
             pause();
+            stuck();
         }
         let before = self.came.fetch_add(WRITER | ticket & PHASE, Ordering::Acquire);
         while self.gone.load(Ordering::Acquire) != before & !WRITER_BITS {
             pause();
+            stuck();
         }
-        WriteGuard { lock: self }
+        self.tag.taken();
+        WriteGuard { lock: self, not_send: PhantomData }
     }
 
     /// For who has the lock itself alone.
@@ -89,10 +123,7 @@ impl<T> RwLock<T> {
 }
 
 fn pause() {
-    core::hint::spin_loop();
-    // The host's threads may have one processor between them.
-    #[cfg(test)]
-    std::thread::yield_now();
+    hooks::pause();
 }
 
 impl<T> Deref for ReadGuard<'_, T> {
@@ -106,7 +137,9 @@ impl<T> Deref for ReadGuard<'_, T> {
 
 impl<T> Drop for ReadGuard<'_, T> {
     fn drop(&mut self) {
+        self.lock.tag.released();
         self.lock.gone.fetch_add(READER, Ordering::Release);
+        hooks::enable_preemption();
     }
 }
 
@@ -128,8 +161,10 @@ impl<T> DerefMut for WriteGuard<'_, T> {
 
 impl<T> Drop for WriteGuard<'_, T> {
     fn drop(&mut self) {
+        self.lock.tag.released();
         self.lock.came.fetch_and(!WRITER_BITS, Ordering::Release);
         self.lock.turn.fetch_add(1, Ordering::Release);
+        hooks::enable_preemption();
     }
 }
 
@@ -141,7 +176,7 @@ mod tests {
 
     #[test]
     fn readers_are_many_and_writers_alone() {
-        let lock = RwLock::new((0u64, 0u64));
+        let lock = RwLock::new(Rank::SpinInner, (0u64, 0u64));
         let sum: u64 = std::thread::scope(|scope| {
             let writers: [_; 2] = core::array::from_fn(|_| {
                 scope.spawn(|| {
@@ -163,7 +198,7 @@ mod tests {
 
     #[test]
     fn two_readers_meet_inside() {
-        let (lock, inside) = (RwLock::new(()), Barrier::new(2));
+        let (lock, inside) = (RwLock::new(Rank::SpinInner, ()), Barrier::new(2));
         std::thread::scope(|scope| {
             for _ in 0..2 {
                 scope.spawn(|| {
@@ -176,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_writer_that_waits_keeps_new_readers_out() {
-        let (lock, written) = (RwLock::new(()), AtomicBool::new(false));
+        let (lock, written) = (RwLock::new(Rank::SpinInner, ()), AtomicBool::new(false));
         let first = lock.read();
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -14,9 +14,8 @@ use crate::drivers::framebuffer::Framebuffer;
 use crate::drivers::serial::uart16550::Uart;
 use crate::log;
 use crate::platform::{Machine, Platform};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank, SpinLock, hooks};
 use core::fmt::{self, Write};
-use spin::Mutex;
 
 /// Bytes typed ahead that are kept.
 const INPUT: usize = 1024;
@@ -46,22 +45,25 @@ pub struct Received {
     pub lost: u64,
 }
 
-static SERIAL: IrqLock<Serial> = IrqLock::new(Serial {
-    uart: None,
-    port: 0,
-    probed: false,
-    by_interrupt: false,
-    input: [0; INPUT],
-    first: 0,
-    len: 0,
-    received: Received { by_interrupt: 0, polled: 0, lost: 0 },
-});
+static SERIAL: IrqLock<Serial> = IrqLock::new(
+    Rank::Serial,
+    Serial {
+        uart: None,
+        port: 0,
+        probed: false,
+        by_interrupt: false,
+        input: [0; INPUT],
+        first: 0,
+        len: 0,
+        received: Received { by_interrupt: 0, polled: 0, lost: 0 },
+    },
+);
 
 /// The framebuffer; its text is apart, so that its 128 KiB of zeros stay out of the image file.
-static SCREEN: Mutex<Option<Framebuffer>> = Mutex::new(None);
+static SCREEN: SpinLock<Option<Framebuffer>> = SpinLock::new(Rank::Screen, None);
 
 /// What the screen shows. Locked only while [`SCREEN`] is.
-static TEXT: Mutex<TextConsole> = Mutex::new(TextConsole::new());
+static TEXT: SpinLock<TextConsole> = SpinLock::new(Rank::ScreenText, TextConsole::new());
 
 impl Serial {
     fn open(&mut self, port: Option<(usize, u32)>) {
@@ -226,9 +228,10 @@ pub fn drain() {
     }
 }
 
-/// Prints the log lines that the consoles have not had. In an interrupt handler it does nothing: they wait.
+/// Prints the log lines that the consoles have not had. In an interrupt handler, and under a lock that spins, it does
+/// nothing, and they wait: printing takes locks and long.
 pub fn print_log() {
-    if !Machine::in_interrupt() {
+    if !Machine::in_interrupt() && hooks::preemption_depth() == 0 {
         print_waiting();
     }
 }

@@ -222,9 +222,25 @@ def helpers(t, build):
 
         check("not started by `make gdb`" in see("sis console"), f"sis console says {see('sis console')!r}")
         check("running already" in see("sis entry"), f"sis entry says {see('sis entry')!r}")
-        for name in ("pt", "maps", "idt", "gdt", "dmesg", "bootinfo", "console", "entry"):
+        for name in ("pt", "maps", "idt", "gdt", "dmesg", "bootinfo", "console", "entry", "locks"):
             check(f"sis {name} --" in see("help sis"), f"help sis lacks {name}:\n{see('help sis')}")
         check("Python Exception" not in outside and "Traceback" not in outside, f"a helper broke:\n{outside}")
+
+
+@test("gdb-locks")
+def locks(t):
+    """`sis locks` in a debug build: what is held when the wrong order is found, with the line that took it; nothing at the prompt."""
+    with Debugged(t, "debug") as machine:
+        text = machine.run("break sis::sync::checks::tell", "continue", *marked("sis locks"), typed="misuse rank")
+        shown = part(text, "sis locks")
+        check(re.search(r"^cpu 0: *\n +SpinInner 0x[0-9a-f]+, since src/monitor/commands/misuse/locks\.rs:\d+$", shown, re.MULTILINE), f"shows:\n{text}")
+        machine.guest.expect("lock order: `outer experiment` taken at src/monitor/commands/misuse/locks.rs:")
+        machine.guest.prompt()
+        text = machine.run("break sis::monitor::commands::text::echo", "continue", *marked("sis locks"), typed="echo on")
+        check(re.fullmatch(r"cpu 0: no lock\ntask: no lock", part(text, "sis locks")), f"shows:\n{text}")
+    with Debugged(t) as machine:
+        text = machine.run("sis locks")
+        check("only a debug build does" in text, f"a release build says:\n{text}")
 
 
 def make_gdb(t, *commands, **variables):

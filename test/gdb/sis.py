@@ -27,4 +27,5 @@ import console  # noqa: E402, F401
 import descriptors  # noqa: E402, F401
 import dmesg  # noqa: E402, F401
 import entry  # noqa: E402, F401
+import locks  # noqa: E402, F401
 import paging  # noqa: E402, F401

@@ -10,12 +10,12 @@ use crate::mm::space::live::UserSpace;
 use crate::mm::vma::Error;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{Advice, MapFlags, Mapping, RemapFlags};
+use crate::sync::{Mutex, Rank};
 use crate::syscall::memory::Memory;
 use crate::syscall::{self, Outcome, Process};
 use crate::tty::console;
 use crate::utf8::Decoder;
 use core::fmt::Write;
-use spin::Mutex;
 
 /// Calls of which it is remembered that they were told of.
 const NUMBERS: usize = 512;
@@ -30,7 +30,7 @@ pub struct Running {
 }
 
 /// The program. Locked by its own system calls alone, of which there is one at a time.
-static RUNNING: Mutex<Running> = Mutex::new(Running::new(""));
+static RUNNING: Mutex<Running> = Mutex::new(Rank::Program, Running::new(""));
 
 impl Running {
     const fn new(name: &'static str) -> Self {

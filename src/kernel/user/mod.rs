@@ -22,7 +22,7 @@ use crate::arch::x86_64::{debug, percpu, syscall, user, usercopy};
 use crate::boot::layout::USER_END;
 use crate::mm::vma::Error;
 use crate::platform::pc::vectors;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use core::fmt;
 use core::sync::atomic::{AtomicBool, Ordering};
 use log::info;
@@ -74,7 +74,7 @@ const DOUBLE_FAULT: u64 = 8;
 const MACHINE_CHECK: u64 = 18;
 
 /// How the last program ended; `None` while it runs.
-static END: IrqLock<Option<End>> = IrqLock::new(None);
+static END: IrqLock<Option<End>> = IrqLock::new(Rank::ProgramEnd, None);
 
 /// The program is over, and its trap is on its way out.
 static IS_OVER: AtomicBool = AtomicBool::new(false);

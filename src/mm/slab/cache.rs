@@ -16,7 +16,7 @@ use super::magazine::{self, MAGAZINES};
 use super::source::{Alarm, PageSource, Site};
 use super::{CHECKED, MAX_SIZE, classes};
 use crate::boot::layout::PAGE_SIZE;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::Ordering::Relaxed;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize};
@@ -135,12 +135,10 @@ impl<const CHECKS: bool> Cache<CHECKS> {
             magazine: AtomicUsize::new(magazine),
             registered: AtomicBool::new(magazine != NO_MAGAZINE),
             next: AtomicPtr::new(null_mut()),
-            depot: IrqLock::new(Depot {
-                partial: List::new(),
-                full: List::new(),
-                empty: List::new(),
-                out: 0,
-            }),
+            depot: IrqLock::new(
+                Rank::Slabs,
+                Depot { partial: List::new(), full: List::new(), empty: List::new(), out: 0 },
+            ),
         }
     }
 

@@ -34,7 +34,7 @@ pub use memory::Memory;
 use super::vma::Error;
 use super::vma::space::{Advice, Layout, Limits, Mapped, Mapping, RemapFlags, Space};
 use crate::arch::x86_64::paging::MapError;
-use crate::sync::RwLock;
+use crate::sync::{Rank, RwLock};
 use core::mem::ManuallyDrop;
 use pages::UserPages;
 
@@ -66,7 +66,7 @@ impl<E: Env, F: Content<E>> AddressSpace<E, F> {
 
     fn of(space: Space<F, Promises<E>>, pages: UserPages<E>) -> Self {
         let root = pages.tables.root();
-        Self { lock: RwLock::new(Inner { space, pages: ManuallyDrop::new(pages) }), root }
+        Self { lock: RwLock::new(Rank::Space, Inner { space, pages: ManuallyDrop::new(pages) }), root }
     }
 
     /// Physical address of its top table, for CR3.

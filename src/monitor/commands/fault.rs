@@ -8,7 +8,7 @@ use crate::arch::x86_64::cr::{self, Cr0};
 use crate::arch::x86_64::frame::ERROR_CODE_VECTORS;
 use crate::arch::x86_64::paging::{Entry, Flags, Tables, live, walk};
 use crate::arch::x86_64::recover::{self, Provoke};
-use crate::arch::x86_64::{cpu, fpu, gdt, probe, stacks};
+use crate::arch::x86_64::{cpu, fpu, gdt, interrupts, probe, stacks};
 use crate::kernel::image;
 use crate::kernel::traps::{self, NOWHERE};
 use crate::monitor::parse::{self, Problem};
@@ -209,6 +209,8 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     set_scratch_entry(Entry::default());
     gdt::restore_user_data();
     fpu::reset();
+    // It landed with them off, whatever it was; commands run with them on.
+    interrupts::enable();
     let _ = writeln!(
         call.out,
         "{word}: {}",

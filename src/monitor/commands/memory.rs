@@ -48,25 +48,22 @@ pub fn free<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let out = &mut *call.out;
     let (managed, free) = (frames::managed_frames(), frames::free_frames());
     let _ = writeln!(out, "  {:>8} KiB to be given out, {} KiB of it free", managed * 4, free * 4);
-    frames::with_zones(|zones| {
-        for zone in Zone::ALL {
-            let (buddy, marks) = (zones.zone(zone), zones.watermarks(zone));
-            if buddy.managed_frames() == 0 {
-                continue;
-            }
-            let (min, low, high) = (marks.min, marks.low, marks.high);
-            let _ = write!(
-                out,
-                "  {}: {} pages free, marks {min} {low} {high}, blocks",
-                zone.name(),
-                buddy.free_frames()
-            );
-            for (order, count) in buddy.blocks().iter().enumerate().filter(|(_, count)| **count > 0) {
-                let _ = write!(out, " {count}*2^{order}");
-            }
-            let _ = writeln!(out);
+    for zone in Zone::ALL {
+        // Printed when nothing is locked any more.
+        let (managed, free, blocks, marks) = frames::with_zones(|zones| {
+            let buddy = zones.zone(zone);
+            (buddy.managed_frames(), buddy.free_frames(), buddy.blocks(), zones.watermarks(zone))
+        });
+        if managed == 0 {
+            continue;
         }
-    });
+        let (min, low, high) = (marks.min, marks.low, marks.high);
+        let _ = write!(out, "  {}: {free} pages free, marks {min} {low} {high}, blocks", zone.name());
+        for (order, count) in blocks.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let _ = write!(out, " {count}*2^{order}");
+        }
+        let _ = writeln!(out);
+    }
     let (pieces, pages) = vmalloc::totals();
     let _ = writeln!(out, "  vmalloc: {pieces} pieces, {} KiB", pages * 4);
     Ok(())
@@ -94,16 +91,23 @@ pub fn leaks<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         let _ = writeln!(out, "  this build's heap does not remember who allocates; a debug build's does");
         return Ok(());
     }
-    HEAP.live(|one| {
-        let _ = writeln!(
-            out,
-            "  {:#x}: {} bytes in {}, by {}",
-            one.object,
-            one.size,
-            one.cache,
-            Named(one.allocated_by as u64)
-        );
-    });
+    // A lock is held while they are told, and so they are printed afterwards, some at a time.
+    let (mut printed, mut count) = (0, 1);
+    while printed < count {
+        let mut some = [None; 64];
+        count = 0;
+        HEAP.live(|one| {
+            if let Some(slot) = some.get_mut(usize::wrapping_sub(count, printed)) {
+                *slot = Some(one);
+            }
+            count += 1;
+        });
+        printed += some.len();
+        for one in some.into_iter().flatten() {
+            let by = Named(one.allocated_by as u64);
+            let _ = writeln!(out, "  {:#x}: {} bytes in {}, by {by}", one.object, one.size, one.cache);
+        }
+    }
     vmalloc::for_each(&mut |range| {
         let _ = writeln!(
             out,

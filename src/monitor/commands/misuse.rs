@@ -1,11 +1,13 @@
-//! Misuse of the heap on purpose, to see that it is named.
+//! Misuse of the heap and of locks on purpose, to see that it is named.
+
+mod locks;
 
 use super::{Call, Result};
 use crate::kernel::image::Named;
 use crate::mm::heap;
 use crate::mm::slab::{CHECKED, Violation};
 use crate::monitor::parse::Problem;
-use crate::tty::console;
+use crate::sync::{IrqLock, Rank};
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
 use core::fmt::Write;
@@ -43,14 +45,22 @@ fn use_after_free(object: *mut u8, layout: Layout) {
         dealloc(object, layout);
         object.add(3).write(1);
     }
-    heap::audit(&mut report);
+    heap::audit(&mut note);
     // SAFETY: as above: what it was.
     unsafe { object.add(3).write(crate::mm::slab::POISON) };
 }
 
+/// What was found. It is told of under the heap's locks, and printed later.
+static FOUND: IrqLock<[Option<Violation>; 4]> = IrqLock::new(Rank::Findings, [None; 4]);
+
+fn note(found: &Violation) {
+    if let Some(slot) = FOUND.lock().iter_mut().find(|slot| slot.is_none()) {
+        *slot = Some(*found);
+    }
+}
+
 /// As the heap would report it in its panic.
-fn report(found: &Violation) {
-    let mut out = console::Output;
+fn print(found: &Violation, out: &mut dyn Write) {
     let _ = writeln!(out, "  {found}");
     for (what, site) in
         [("allocated", found.allocated_by), ("freed", found.freed_by), ("found", found.found_by)]
@@ -64,6 +74,10 @@ fn report(found: &Violation) {
 pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let word = call.words.next().ok_or(Problem::Missing("KIND"))?;
     call.words.end()?;
+    if let Some((_, provoke)) = locks::KINDS.iter().find(|(name, _)| *name == word) {
+        locks::run(*provoke, call.out);
+        return Ok(());
+    }
     let (_, provoke) = KINDS.iter().find(|(name, _)| *name == word).ok_or(Problem::Unknown(word))?;
     if !CHECKED {
         let _ = writeln!(call.out, "  this build's heap does not look for misuse; a debug build's does");
@@ -75,12 +89,15 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         let _ = writeln!(call.out, "  the heap is out of memory");
         return Ok(());
     }
-    heap::on_violation(Some(report));
+    heap::on_violation(Some(note));
     provoke(object, LAYOUT);
     heap::on_violation(None);
+    let found = core::mem::replace(&mut *FOUND.lock(), [None; 4]);
+    found.iter().flatten().for_each(|found| print(found, call.out));
     Ok(())
 }
 
 pub fn complete(sink: &mut dyn FnMut(&str)) {
     KINDS.iter().for_each(|(name, _)| sink(name));
+    locks::KINDS.iter().for_each(|(name, _)| sink(name));
 }

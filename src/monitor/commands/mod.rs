@@ -81,7 +81,7 @@ pub const TABLE: &[Command] = &[
     command("leaks", "", "who has memory of the heap", "Each object in use, and which code asked for it. In debug builds only.", memory::leaks),
     command("maps", "", "the kernel's mappings", "A walk of the live page tables, one line for each run of pages with equal permissions.\nR present, W writable, X executable, U user; G stays in the TLB; PWT is write-combining here.", memory::maps),
     command("memmap", "", "the physical memory map", "The firmware's map as the loader passed it on, with its own ranges cut out, and the sum by kind.", memory::memmap),
-    Command { complete: misuse::complete, ..command("misuse", "KIND", "misuse the heap on purpose", "overflow, double-free or use-after-free. In a debug build it is named, with who allocated and who freed.", misuse::run) },
+    Command { complete: misuse::complete, ..command("misuse", "KIND", "misuse the heap or a lock on purpose", "overflow, double-free or use-after-free; rank, abba, sleep, let-in or irq-off, which takes 11 seconds.\nIn a debug build it is named: of memory with who allocated and who freed, of locks with both places.", misuse::run) },
     command("panic", "[TEXT]", "panic on purpose", "What happens after it is the option panic= of the command line.", control::panic),
     command("pci", "", "PCI functions, and where their interrupt pins lead", "From the root bus through the bridges: address, ids, class, header type; base addresses as the firmware left\nthem; the interrupt pin, the input of the I/O APIC or the 8259s that it arrives at, and who says so.", pci::run),
     command("poweroff", "", "turn the machine off", "By ACPI's S5, in both PM1 control registers. Without ACPI it says so.", control::poweroff),

@@ -4,7 +4,7 @@ use super::memory::Firmware;
 use crate::acpi::fadt::Fadt;
 use crate::acpi::{Tables, rsdp};
 use crate::arch::x86_64::access::{Ports, RealPorts};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use core::sync::atomic::{AtomicU64, Ordering};
 use log::info;
 
@@ -12,7 +12,7 @@ use log::info;
 static ROOT: AtomicU64 = AtomicU64::new(0);
 
 /// The FADT, which power management asks at times when tables should not be parsed any more.
-static FADT: IrqLock<Option<Fadt>> = IrqLock::new(None);
+static FADT: IrqLock<Option<Fadt>> = IrqLock::new(Rank::Fadt, None);
 
 /// Takes the root pointer that the loader found, or looks for one itself, and says so.
 pub fn init(from_loader: u64) {

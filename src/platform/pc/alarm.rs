@@ -23,7 +23,7 @@ use crate::arch::x86_64::interrupts as flag;
 use crate::arch::x86_64::pit::{self, Pit};
 use crate::arch::x86_64::tsc;
 use crate::platform::{Line, timers};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use crate::time::NS_PER_SECOND;
 use crate::time::calibrate::{Estimate, coarse};
 use crate::time::counter::Counter;
@@ -65,7 +65,7 @@ struct OneShot {
     armed: Option<(u64, u32)>,
 }
 
-static ALARM: IrqLock<Chip> = IrqLock::new(Chip::None);
+static ALARM: IrqLock<Chip> = IrqLock::new(Rank::Alarm, Chip::None);
 /// The local APIC timer's vector; 0 for none.
 static VECTOR: AtomicU8 = AtomicU8::new(0);
 

@@ -14,7 +14,7 @@ use crate::arch::x86_64::access::RealPorts;
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::rtc::{Rtc, RtcError};
 use crate::arch::x86_64::tsc_rate::{self, TscRate};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use crate::time::calibrate::{Coarse, coarse};
 use crate::time::choice::{self, Choice, Found, Tsc};
 use crate::time::clock::{Clock, Timebase};
@@ -30,7 +30,7 @@ const COARSE_NS: u64 = 5_000_000;
 
 static CLOCK: Clock = Clock::new();
 static WALL: WallClock = WallClock::new();
-static RTC: IrqLock<Option<Rtc<RealPorts>>> = IrqLock::new(None);
+static RTC: IrqLock<Option<Rtc<RealPorts>>> = IrqLock::new(Rank::Rtc, None);
 
 /// What the command line says.
 #[derive(Clone, Copy, Debug, Default)]

@@ -24,7 +24,7 @@ use crate::arch::x86_64::ioapic::{IoApic, IoApics};
 use crate::arch::x86_64::line::{Polarity, Trigger};
 use crate::arch::x86_64::pic::{Arrival, Irq, Pic};
 use crate::platform::{Cache, Handler, Line, NoLine};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use log::{info, warn};
 use spin::Once;
@@ -39,10 +39,10 @@ const LAPIC_WINDOW: u32 = 0x400;
 /// The local APIC, as this kernel reaches it.
 pub type LocalApic = Lapic<MappedRegisters, RealMsrs>;
 
-static PIC: IrqLock<Option<Pic<RealPorts>>> = IrqLock::new(None);
+static PIC: IrqLock<Option<Pic<RealPorts>>> = IrqLock::new(Rank::Pic, None);
 /// The local APIC: at one address, or by the same MSRs, on every CPU. Written once.
 static LAPIC: Once<LocalApic> = Once::new();
-static ROUTER: IrqLock<Router> = IrqLock::new(Router { io_apics: None });
+static ROUTER: IrqLock<Router> = IrqLock::new(Rank::Router, Router { io_apics: None });
 
 /// What the 8259's sixteen lines call: handlers and their arguments, as in `vectors`.
 static PIC_LINES: [(AtomicUsize, AtomicUsize); 16] =

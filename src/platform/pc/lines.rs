@@ -7,7 +7,7 @@
 use super::intx::Input;
 use crate::platform::chain::{Chain, HANDLERS};
 use crate::platform::{Handler, NoLine};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 
 /// Most inputs that can be in use.
 const LINES: usize = 64;
@@ -25,7 +25,7 @@ struct Line {
     names: [Option<&'static str>; HANDLERS],
 }
 
-static IN_USE: IrqLock<[Option<Line>; LINES]> = IrqLock::new([None; LINES]);
+static IN_USE: IrqLock<[Option<Line>; LINES]> = IrqLock::new(Rank::Lines, [None; LINES]);
 
 /// What the vector of a shared line calls.
 fn call_chain(number: usize) {

@@ -5,9 +5,9 @@ use crate::arch::x86_64::paging::{self, Attributes, Rights, live};
 use crate::boot::info::MemoryRegion;
 use crate::boot::layout::{DIRECT_MAP_BASE, ECAM_BASE, MMIO_BASE, PAGE_SIZE};
 use crate::platform::{Cache, MapError, kernel_tables};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 
-static MAP: IrqLock<&[MemoryRegion]> = IrqLock::new(&[]);
+static MAP: IrqLock<&[MemoryRegion]> = IrqLock::new(Rank::MemoryMap, &[]);
 
 /// Takes the firmware's map. Once.
 pub fn init(regions: &'static [MemoryRegion]) {

@@ -11,7 +11,7 @@ use crate::acpi::sdt::Signature;
 use crate::arch::x86_64::access::{Ports, RealPorts};
 use crate::arch::x86_64::port;
 use crate::platform::{PciAddress, ecam};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use core::sync::atomic::{AtomicU64, Ordering};
 use log::{info, warn};
 use spin::Once;
@@ -29,7 +29,7 @@ struct Window {
 static ECAM: Once<[Option<Window>; WINDOWS]> = Once::new();
 
 /// Mechanism 1 is two ports, one after the other: address, then data.
-static PORTS: IrqLock<()> = IrqLock::new(());
+static PORTS: IrqLock<()> = IrqLock::new(Rank::PciPorts, ());
 
 /// Reads the MCFG, and says what comes of it. Once.
 pub fn init() {

@@ -17,7 +17,7 @@ use crate::arch::x86_64::frame::TrapFrame;
 use crate::arch::x86_64::interrupts::{self as cpu_interrupts, RFLAGS_IF};
 use crate::arch::x86_64::percpu::{self, VECTORS};
 use crate::platform::Handler;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// The first vector that is no exception: sixteen from here are the 8259 pair's, which needs them even when it is
@@ -51,7 +51,7 @@ static SLOTS: [Slot; VECTORS] = [const {
 }; VECTORS];
 
 /// Names of the owners, by vector: for display.
-static NAMES: IrqLock<[Option<&'static str>; VECTORS]> = IrqLock::new([None; VECTORS]);
+static NAMES: IrqLock<[Option<&'static str>; VECTORS]> = IrqLock::new(Rank::VectorNames, [None; VECTORS]);
 
 /// Interrupts that came without having been asked for.
 static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
@@ -190,7 +190,8 @@ struct Queue {
 /// Whether the queue has something: looked at by every interrupt.
 static WAITING: AtomicBool = AtomicBool::new(false);
 
-static QUEUE: IrqLock<Queue> = IrqLock::new(Queue { work: [None; DEFERRED], first: 0, len: 0 });
+static QUEUE: IrqLock<Queue> =
+    IrqLock::new(Rank::DeferredWork, Queue { work: [None; DEFERRED], first: 0, len: 0 });
 
 /// Leaves work for the end of the outermost interrupt. A piece that already waits is not queued again, so
 /// that a handler may ask every time. False if the queue is full: the caller keeps what it has.

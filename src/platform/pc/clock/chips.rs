@@ -15,7 +15,7 @@ use crate::arch::x86_64::pit::{self, Stopwatch};
 use crate::arch::x86_64::pmtimer::{PmTimer, Width};
 use crate::arch::x86_64::tsc;
 use crate::platform::Cache;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use crate::time::choice;
 use crate::time::clock::Timebase;
 use crate::time::counter::{Counter, Counters, Source};
@@ -36,8 +36,12 @@ pub struct Chips {
     pit_last: AtomicU64,
 }
 
-pub static CHIPS: Chips =
-    Chips { hpet: Once::new(), pm_timer: Once::new(), pit: IrqLock::new(None), pit_last: AtomicU64::new(0) };
+pub static CHIPS: Chips = Chips {
+    hpet: Once::new(),
+    pm_timer: Once::new(),
+    pit: IrqLock::new(Rank::Pit, None),
+    pit_last: AtomicU64::new(0),
+};
 /// The PM timer's port.
 static PM_PORT: AtomicU16 = AtomicU16::new(0);
 

@@ -7,7 +7,7 @@
 use super::chips::{CHIPS, Chip};
 use super::{CLOCK, now_ns, read_rtc, source, tsc_rate};
 use crate::platform::timers;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use crate::time::NS_PER_SECOND;
 use crate::time::counter::{Counters, Source, mask};
 use crate::time::rate::Rate;
@@ -114,7 +114,7 @@ pub struct Steps {
 /// Changes of the rate so far.
 static CHANGES: AtomicU64 = AtomicU64::new(0);
 /// The clock's rate as it is to be.
-static RATE: IrqLock<Option<Rate>> = IrqLock::new(None);
+static RATE: IrqLock<Option<Rate>> = IrqLock::new(Rank::ClockRate, None);
 
 /// Reads the clock so many times in a row, while a timer makes it now faster, now slower, as the refinement does once
 /// or twice in a boot. `None` if there is no clock or no timer to be had.

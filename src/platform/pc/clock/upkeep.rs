@@ -13,7 +13,7 @@ use super::chips::{CHIPS, Chip};
 use super::{CLOCK, measured_by, now_ns, tsc_rate};
 use crate::platform::pc::alarm;
 use crate::platform::timers;
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, Rank};
 use crate::time::NS_PER_SECOND;
 use crate::time::calibrate::{Coarse, Sample, TRIES};
 use crate::time::choice::{self, Choice, Found, Tsc};
@@ -44,8 +44,10 @@ struct State {
     refreshing: Option<TimerId>,
 }
 
-static STATE: IrqLock<State> =
-    IrqLock::new(State { found: None, refiner: None, watchdog: None, watching: None, refreshing: None });
+static STATE: IrqLock<State> = IrqLock::new(
+    Rank::ClockUpkeep,
+    State { found: None, refiner: None, watchdog: None, watching: None, refreshing: None },
+);
 
 /// Notes what there will be to do. The clock has been started; timers are not there yet.
 pub fn prepare(found: Found, choice: &Choice, measured: Option<Coarse>) {

@@ -1,0 +1,123 @@
+//! What the locks must know of the CPU they run on: which it is, and that nobody schedules away from it.
+//!
+//! Preemption is off while a per-CPU count is above 0; each lock that spins adds one for as long as it is held. Else a
+//! thread could lose its CPU to another one that then spins for the first one's lock until its time is over.
+//! On the host each thread of a test is a CPU. In the loader there is one CPU and nothing that preempts.
+
+#[cfg(target_os = "none")]
+mod live {
+    use crate::arch::x86_64::percpu;
+    use crate::arch::x86_64::percpu::pin::PREEMPT_COUNT;
+    use core::sync::atomic::{Ordering, compiler_fence};
+
+    /// No scheduling away from here, until [`enable_preemption`] has been called as often. One instruction.
+    #[inline(always)]
+    pub fn disable_preemption() {
+        PREEMPT_COUNT.add(1);
+        compiler_fence(Ordering::SeqCst);
+    }
+
+    /// Takes back one [`disable_preemption`].
+    #[inline(always)]
+    pub fn enable_preemption() {
+        compiler_fence(Ordering::SeqCst);
+        // As where `percpu::NoPreemption` is dropped: what was held back until now is to be done here.
+        PREEMPT_COUNT.sub_is_zero(1);
+    }
+
+    /// How often preemption is off on this CPU: the number of spinning locks that it holds, and of other reasons.
+    #[inline]
+    pub fn preemption_depth() -> u32 {
+        PREEMPT_COUNT.get()
+    }
+
+    /// This CPU's number, from 0.
+    #[inline]
+    pub fn cpu() -> usize {
+        percpu::number()
+    }
+
+    /// Whether this is an interrupt handler.
+    #[inline]
+    pub fn in_handler() -> bool {
+        percpu::current().interrupt_depth.load(Ordering::Relaxed) > 0
+    }
+
+    /// A breath between two looks at a lock.
+    #[inline]
+    pub fn pause() {
+        core::hint::spin_loop();
+    }
+}
+
+/// The loader's one CPU.
+#[cfg(not(any(test, target_os = "none")))]
+mod live {
+    pub fn disable_preemption() {}
+
+    pub fn enable_preemption() {}
+
+    pub fn preemption_depth() -> u32 {
+        0
+    }
+
+    pub fn cpu() -> usize {
+        0
+    }
+
+    pub fn in_handler() -> bool {
+        false
+    }
+
+    pub fn pause() {
+        core::hint::spin_loop();
+    }
+}
+
+#[cfg(test)]
+mod live {
+    use core::cell::Cell;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    std::thread_local! {
+        static PREEMPT_COUNT: Cell<u32> = const { Cell::new(0) };
+        static CPU: usize = {
+            static NEXT: AtomicUsize = AtomicUsize::new(0);
+            NEXT.fetch_add(1, Ordering::Relaxed)
+        };
+        static HANDLER: Cell<bool> = const { Cell::new(false) };
+    }
+
+    pub fn disable_preemption() {
+        PREEMPT_COUNT.with(|count| count.set(count.get() + 1));
+    }
+
+    pub fn enable_preemption() {
+        PREEMPT_COUNT.with(|count| count.set(count.get() - 1));
+    }
+
+    pub fn preemption_depth() -> u32 {
+        PREEMPT_COUNT.with(Cell::get)
+    }
+
+    /// Threads are numbered as they first ask.
+    pub fn cpu() -> usize {
+        CPU.with(|&cpu| cpu)
+    }
+
+    pub fn in_handler() -> bool {
+        HANDLER.with(Cell::get)
+    }
+
+    /// For tests: this thread plays an interrupt handler.
+    pub fn play_handler(on: bool) {
+        HANDLER.with(|flag| flag.set(on));
+    }
+
+    /// The host's threads may have one processor between them.
+    pub fn pause() {
+        std::thread::yield_now();
+    }
+}
+
+pub use live::*;

@@ -1,0 +1,97 @@
+//! Waiting until a condition holds, for whatever condition and whoever makes it true.
+//!
+//! ```text
+//! who waits                                  who makes it true
+//!   QUEUE.wait_until(|| buffer has a byte)     put a byte into the buffer
+//!                                              QUEUE.wake_one()
+//! ```
+//!
+//! No wake-up is lost: who waits is in the list before he looks at the condition for the last time. So either he sees
+//! what was changed, or whoever changes it afterwards finds him in the list. The condition needs a lock or atomics of
+//! its own; it is asked with no lock of the queue's held. Waking works in interrupt handlers.
+
+use super::checks;
+use super::irq_lock::IrqLock;
+use super::parker::{Kernel, NEVER, Parker};
+use super::rank::Rank;
+use super::waiters::{BATCH, Waiter, Waiters};
+
+/// The queue.
+pub struct WaitQueue<P: Parker = Kernel> {
+    waiters: IrqLock<Waiters<P>>,
+}
+
+impl<P: Parker> WaitQueue<P> {
+    pub const fn new() -> Self {
+        Self { waiters: IrqLock::new(Rank::WaitList, Waiters::new()) }
+    }
+
+    /// Sleeps until `condition` holds, as it may at once. It is asked again after every wake-up.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn wait_until(&self, condition: impl FnMut() -> bool) {
+        self.wait_until_deadline(condition, NEVER);
+    }
+
+    /// The same, not for longer than to `deadline_ns`; returns whether the condition held.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn wait_until_deadline(&self, mut condition: impl FnMut() -> bool, deadline_ns: u64) -> bool {
+        checks::may_sleep();
+        if condition() {
+            return true;
+        }
+        let waiter = core::pin::pin!(Waiter::<P>::new(0));
+        loop {
+            // SAFETY: the lock is taken again on both ways on, and the waiter taken out.
+            unsafe { self.waiters.lock().add(waiter.as_ref()) };
+            let mut holds = condition();
+            let in_time = holds || waiter.sleep(deadline_ns);
+            let woken = {
+                let mut waiters = self.waiters.lock();
+                waiters.remove(&waiter);
+                waiter.is_granted()
+            };
+            if holds {
+                // What it saw was there before; whoever woke it has brought something else, for the next.
+                if woken {
+                    self.wake_one();
+                }
+                return true;
+            }
+            holds = condition();
+            if holds || !(in_time || woken) {
+                return holds;
+            }
+        }
+    }
+
+    /// Has the first who waits look at his condition again; false if nobody waits.
+    pub fn wake_one(&self) -> bool {
+        self.waiters.lock().grant_first()
+    }
+
+    /// The same for all who wait now; returns how many. Who comes meanwhile is not among them.
+    pub fn wake_all(&self) -> usize {
+        let mut woken = 0;
+        let end = self.waiters.lock().numbers();
+        loop {
+            let mut waiters = self.waiters.lock();
+            for _ in 0..BATCH {
+                if !waiters.first_is_before(end) {
+                    return woken;
+                }
+                woken += usize::from(waiters.grant_first());
+            }
+        }
+    }
+
+    /// Whether somebody waits; a moment later that may be different.
+    pub fn is_empty(&self) -> bool {
+        self.waiters.lock().is_empty()
+    }
+}
+
+impl<P: Parker> Default for WaitQueue<P> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
