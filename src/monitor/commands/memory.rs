@@ -118,38 +118,27 @@ pub fn free<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let out = &mut *call.out;
     let (managed, free) = (frames::managed_frames(), frames::free_frames());
     let _ = writeln!(out, "  {:>8} KiB to be given out, {} KiB of it free", managed * 4, free * 4);
-<<<<<<< HEAD
     for zone in Zone::ALL {
         // Printed when nothing is locked any more.
-        let (managed, free, blocks, marks) = frames::with_zones(|zones| {
+        let (managed, free, blocks, marks, level) = frames::with_zones(|zones| {
             let buddy = zones.zone(zone);
-            (buddy.managed_frames(), buddy.free_frames(), buddy.blocks(), zones.watermarks(zone))
+            (
+                buddy.managed_frames(),
+                buddy.free_frames(),
+                buddy.blocks(),
+                zones.watermarks(zone),
+                zones.level(zone).name(),
+            )
         });
         if managed == 0 {
             continue;
-=======
-    frames::with_zones(|zones| {
-        for zone in Zone::ALL {
-            let (buddy, marks) = (zones.zone(zone), zones.watermarks(zone));
-            if buddy.managed_frames() == 0 {
-                continue;
-            }
-            let (min, low, high) = (marks.min, marks.low, marks.high);
-            let _ = write!(
-                out,
-                "  {}: {} pages free, which is {}, marks {min} {low} {high}, blocks",
-                zone.name(),
-                buddy.free_frames(),
-                zones.level(zone).name()
-            );
-            for (order, count) in buddy.blocks().iter().enumerate().filter(|(_, count)| **count > 0) {
-                let _ = write!(out, " {count}*2^{order}");
-            }
-            let _ = writeln!(out);
->>>>>>> 8fa617b (Pressure: shrinkers, a victim for faults, and failure on purpose for frames too; the kernel's own memory adds up in memmap)
         }
         let (min, low, high) = (marks.min, marks.low, marks.high);
-        let _ = write!(out, "  {}: {free} pages free, marks {min} {low} {high}, blocks", zone.name());
+        let name = zone.name();
+        let _ = write!(
+            out,
+            "  {name}: {free} pages free, which is {level}, marks {min} {low} {high}, blocks"
+        );
         for (order, count) in blocks.iter().enumerate().filter(|(_, count)| **count > 0) {
             let _ = write!(out, " {count}*2^{order}");
         }
