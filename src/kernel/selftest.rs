@@ -4,6 +4,7 @@
 //! and ends QEMU with status 33 if all passed, 35 if not.
 
 mod mm;
+mod mm_short;
 mod pci_intx;
 mod space;
 mod tlb;
@@ -114,6 +115,16 @@ pub const TESTS: &[SelfTest] = &[
     SelfTest { name: "mm-stacks", about: "stacks grow to their limit and no further", run: space::stacks },
     SelfTest { name: "mm-tables", about: "a program's pages are its own and keep W^X", run: space::tables },
     SelfTest { name: "mm-fork", about: "a program and its copies count for themselves", run: space::fork },
+    SelfTest {
+        name: "mm-pressure",
+        about: "short of memory: what can be given back is, and else somebody goes",
+        run: mm_short::pressure,
+    },
+    SelfTest {
+        name: "mm-failures",
+        about: "the tests of memory with one request refused, and nothing is lost",
+        run: mm_short::failures,
+    },
     SelfTest { name: "mm-devices", about: "no device page is cached", run: mm::devices },
     SelfTest {
         name: "pci-intx",

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use ring::{Cursor, Record, Ring};
 
 /// Bytes of the ring.
-const RING_BYTES: usize = 256 << 10;
+pub const RING_BYTES: usize = 256 << 10;
 
 static RING: IrqLock<Ring<RING_BYTES>> = IrqLock::new(Rank::LogRing, Ring::new());
 

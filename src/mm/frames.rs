@@ -8,6 +8,8 @@ use super::frame::zones::Level;
 use super::frame::{
     FrameCache, FrameInfo, FreeError, MAX_ORDER, MappedTable, Owner, Request, Table, Zone, Zones,
 };
+use super::heap::HEAP;
+use super::pressure;
 use crate::arch::x86_64::paging::live::{self, DirectMap};
 use crate::arch::x86_64::paging::map::map_range;
 use crate::arch::x86_64::paging::{ENTRIES, Entry, Flags, Tables};
@@ -16,6 +18,7 @@ use crate::boot::info::MemoryRegion;
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
 use crate::per_cpu;
 use crate::platform::page_source;
+use crate::sync::irq_lock::IrqGuard;
 use crate::sync::{IrqLock, Rank};
 use log::{info, warn};
 use spin::Once;
@@ -104,7 +107,7 @@ pub fn init(regions: &'static [MemoryRegion]) {
     );
     ZONES.call_once(|| IrqLock::new(Rank::Zones, zones));
     page_source::set(page_source::PageSource {
-        allocate: || allocate(Owner::PageTable).map(|frame| frame.start().as_u64()),
+        allocate: || pressure::allocate_frame(Owner::PageTable).map(|frame| frame.start().as_u64()),
         allocate_low: || {
             let request = Request::new(Owner::PageTable).below(PhysAddr::new(1 << 32)?);
             allocate_block(request).map(|frame| frame.start().as_u64())
@@ -128,12 +131,36 @@ pub fn info_of(frame: Frame) -> &'static FrameInfo {
     table.info(frame)
 }
 
-/// One frame, with one reference and whatever bytes were in it; `None` if none is left.
+/// One frame, with one reference and whatever bytes were in it; `None` if none is left. Nothing is given back for it: for
+/// that, see [`pressure::allocate_frame`].
 #[inline]
 pub fn allocate(owner: Owner) -> Option<Frame> {
+    if HEAP.fail.is_armed() {
+        return allocate_or_fail(owner);
+    }
+    allocate_unasked(owner)
+}
+
+#[cold]
+#[inline(never)]
+fn allocate_or_fail(owner: Owner) -> Option<Frame> {
+    if HEAP.fail.fails() { None } else { allocate_unasked(owner) }
+}
+
+#[inline]
+fn allocate_unasked(owner: Owner) -> Option<Frame> {
     // SAFETY: `init` has run, as there is somebody who asks.
     let table = unsafe { MappedTable::new() };
-    CACHE.with(|cache| cache.allocate(&table, owner, || zones().lock()))
+    CACHE.with(|cache| cache.allocate(&table, owner, zones_looked_at))
+}
+
+/// The lock, for who is going to take frames. What is low is noted, and left to others.
+fn zones_looked_at() -> IrqGuard<'static, Zones<MappedTable>> {
+    let zones = zones().lock();
+    if Zone::ALL.iter().any(|&zone| zones.level(zone) <= Level::Low) {
+        pressure::want();
+    }
+    zones
 }
 
 /// Gives back what [`allocate`] gave. The last reference must be the caller's.
@@ -157,7 +184,10 @@ fn refuse(error: FreeError) -> ! {
 
 /// 2^order frames in a row, or under a limit.
 pub fn allocate_block(request: Request) -> Option<Frame> {
-    let found = zones().lock().allocate(request);
+    if HEAP.fail.is_armed() && HEAP.fail.fails() {
+        return None;
+    }
+    let found = zones_looked_at().allocate(request);
     if found.is_some() {
         return found;
     }
@@ -181,9 +211,29 @@ pub fn flush_caches() {
     CACHE.with(|cache| cache.flush(&mut zones().lock()));
 }
 
+/// Frames in this CPU's cache.
+pub fn cached_frames() -> u64 {
+    CACHE.with(|cache| cache.len() as u64)
+}
+
 /// Free frames, those in caches among them.
 pub fn free_frames() -> u64 {
-    CACHE.with(|cache| cache.len() as u64) + zones().lock().free_frames()
+    cached_frames() + zones().lock().free_frames()
+}
+
+/// Calls `tell` with each block that there is data for: whose it is, and how many frames. For displays: interrupts are
+/// off meanwhile, and `tell` must not ask for frames.
+pub fn for_each_block(tell: &mut dyn FnMut(Owner, u64)) {
+    let Some(covered) = COVERED.get() else { return };
+    let zones = zones().lock();
+    for run in &covered.runs[..covered.len] {
+        let mut at = run.start();
+        while let Some(frame) = at.filter(|&frame| run.contains(frame)) {
+            let (first, order, owner) = zones.block_of(frame).unwrap_or((frame, 0, Owner::Reserved));
+            tell(owner, 1 << order);
+            at = first.checked_add(1 << order);
+        }
+    }
 }
 
 /// All frames that are given out or to be given out.

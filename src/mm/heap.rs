@@ -6,6 +6,7 @@
 
 use super::frame::{FrameInfo, Owner, Request};
 use super::frames;
+use super::pressure::persist;
 use super::slab::{Alarm, Cache, CpuMagazines, Heap, LargeSource, Mine, PageSource, Site, Violation};
 use super::vmalloc;
 use crate::arch::x86_64::percpu::InterruptsOff;
@@ -167,12 +168,16 @@ pub fn name_sites_by(ask: fn() -> Site) {
 #[cold]
 #[inline(never)]
 fn allocate(layout: Layout) -> *mut u8 {
-    let found = if Heap::<KernelPages>::is_large(layout) {
-        // The account of those is kept in the heap, so no magazine may be held meanwhile.
-        if HEAP.fail.fails() { None } else { vmalloc::allocate(layout.size(), layout.align(), site()) }
-    } else {
-        with_magazines(|mine| HEAP.allocate(mine, layout, site()))
-    };
+    let site = site();
+    let found =
+        if Heap::<KernelPages>::is_large(layout) {
+            // The account of those is kept in the heap, so no magazine may be held meanwhile.
+            persist(|| {
+                if HEAP.fail.fails() { None } else { vmalloc::allocate(layout.size(), layout.align(), site) }
+            })
+        } else {
+            persist(|| with_magazines(|mine| HEAP.allocate(mine, layout, site)))
+        };
     found.map_or(core::ptr::null_mut(), NonNull::as_ptr)
 }
 

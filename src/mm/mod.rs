@@ -2,7 +2,7 @@
 //!
 //! Pure parts, tested on the host against models: [`addr`] (addresses that do not mix), [`frame`] (the buddy allocator
 //! and its per-CPU caches), [`slab`] (the heap), [`vma`] (what an address space is meant to hold).
-//! At work on the machine: `frames`, `heap` and `vmalloc`.
+//! At work on the machine: `frames`, `heap` and `vmalloc`; and `pressure`, when there is too little.
 
 pub mod addr;
 pub mod frame;
@@ -10,6 +10,8 @@ pub mod frame;
 pub mod frames;
 #[cfg(target_os = "none")]
 pub mod heap;
+#[cfg(any(test, target_os = "none"))]
+pub mod pressure;
 #[cfg(any(test, target_os = "none"))]
 pub mod slab;
 #[cfg(any(test, target_os = "none"))]
@@ -25,5 +27,6 @@ pub mod vmalloc;
 pub fn init(regions: &'static [crate::boot::info::MemoryRegion]) {
     frames::init(regions);
     heap::add_cpu(0);
+    pressure::init();
     assert!(space::live::init(), "not one frame is left for the page of zeroes");
 }

@@ -9,8 +9,6 @@ use crate::mm::frame::zones::Level;
 use crate::mm::frame::{MAX_ORDER, Owner, Request};
 use crate::mm::{frames, heap, vmalloc};
 use crate::testing::Random;
-use alloc::boxed::Box;
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 
@@ -122,16 +120,16 @@ pub fn exhaustion() -> Outcome {
 pub fn heap() -> Outcome {
     balanced(|| {
         let mut random = Random::new(7);
-        let mut held: BTreeMap<u64, Box<[u8]>> = BTreeMap::new();
+        const MOST: usize = 200;
+        let mut held: Vec<(u8, Vec<u8>)> = Vec::new();
+        held.try_reserve(MOST + 1).map_err(|_| "the heap is out of memory")?;
         for step in 0..20_000u64 {
-            if held.len() > 200 || random.below(3) == 0 {
-                let at = random.below(step + 1);
-                let Some((&key, _)) = held.range(at..).next() else { continue };
-                let piece = held.remove(&key).ok_or("the tree has lost an entry")?;
-                check(
-                    piece.iter().all(|&byte| byte == key as u8),
-                    "somebody else wrote to a piece of the heap",
-                )?;
+            if held.len() > MOST || random.below(3) == 0 {
+                if !held.is_empty() {
+                    let (mark, piece) = held.swap_remove(random.below(held.len() as u64) as usize);
+                    let is_intact = piece.iter().all(|&byte| byte == mark);
+                    check(is_intact, "somebody else wrote to a piece of the heap")?;
+                }
                 continue;
             }
             let len = match random.below(40) {
@@ -142,7 +140,7 @@ pub fn heap() -> Outcome {
             let mut piece = Vec::new();
             piece.try_reserve_exact(len as usize).map_err(|_| "the heap is out of memory")?;
             piece.resize(len as usize, step as u8);
-            held.insert(step, piece.into_boxed_slice());
+            held.push((step as u8, piece));
         }
         drop(held);
         let mut violations = 0;
@@ -160,24 +158,28 @@ pub fn ranges() -> Outcome {
         const PAGES: u64 = 3;
         let mut held: [Option<NonNull<u8>>; 4] = [None; 4];
         for place in &mut held {
-            let at = vmalloc::allocate((PAGES * PAGE_SIZE) as usize, 1, 0).ok_or("no memory")?;
+            *place = vmalloc::allocate((PAGES * PAGE_SIZE) as usize, 1, 0);
+        }
+        let mut outcome = check(held.iter().all(Option::is_some), "no memory");
+        for at in held.into_iter().flatten() {
             let virt = at.as_ptr() as u64;
             for page in 0..PAGES {
                 // SAFETY: ours.
                 unsafe { at.cast::<u64>().add((page * PAGE_SIZE / 8) as usize).write(virt + page) };
             }
-            check(probe::read_u8(virt + PAGES * PAGE_SIZE).is_none(), "there is no guard page")?;
-            *place = Some(at);
+            let is_guarded = probe::read_u8(virt + PAGES * PAGE_SIZE).is_none();
+            outcome = outcome.and(check(is_guarded, "there is no guard page"));
         }
         for at in held.into_iter().flatten() {
             let virt = at.as_ptr() as u64;
             let good = (0..PAGES).all(|page| probe::read_u64(virt + page * PAGE_SIZE) == Some(virt + page));
             // SAFETY: ours, and not used any more.
             unsafe { vmalloc::free(at, 0) };
-            check(good, "a range was overwritten")?;
-            check(probe::read_u8(virt).is_none(), "a freed range can still be read")?;
+            outcome = outcome.and(check(good, "a range was overwritten"));
+            let is_gone = probe::read_u8(virt).is_none();
+            outcome = outcome.and(check(is_gone, "a freed range can still be read"));
         }
-        Ok(())
+        outcome
     })
 }
 

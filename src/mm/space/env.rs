@@ -43,6 +43,12 @@ pub trait Env: TableMemory + Clone {
     /// When it returns, no CPU has that top table, which maps nothing any more and is given back next.
     fn retire(&self, root: u64);
 
+    /// A fault at that address finds no memory, whatever was given back for it. True if another program goes instead,
+    /// so that the access may be tried again. No lock is held.
+    fn make_room(&self, _address: u64) -> bool {
+        false
+    }
+
     /// The system's account of memory promised to programs.
     fn account(&self) -> &Account;
 

@@ -36,8 +36,21 @@ const AROUND: u64 = 16;
 
 impl<E: Env, F: Content<E>> AddressSpace<E, F> {
     /// Makes the access at `addr` possible, by ring 3 (`user`) or by the kernel for a program, or says why not. The
-    /// caller holds no lock and, since a page may come from a disk, can wait.
+    /// caller holds no lock and, since a page may come from a disk, can wait. If memory is out another program may have
+    /// to go for it; then the instruction may run again, and fault again.
     pub fn handle_fault(&self, addr: u64, access: Access, user: bool) -> Outcome {
+        match self.try_fault(addr, access, user) {
+            Outcome::OutOfMemory => {
+                // Whoever goes may be of this very address space: no lock is held.
+                let env = self.lock.read().pages.env.clone();
+                if env.make_room(addr) { Outcome::Done } else { Outcome::OutOfMemory }
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// The same, for a call, which can be refused: nobody has to go.
+    fn try_fault(&self, addr: u64, access: Access, user: bool) -> Outcome {
         loop {
             let inner = self.lock.read();
             match inner.space.fault(addr, access, user) {
@@ -70,7 +83,7 @@ impl<E: Env, F: Content<E>> AddressSpace<E, F> {
                     Access::Read
                 }
             };
-            if self.handle_fault(at, access, true) != Outcome::Done {
+            if self.try_fault(at, access, true) != Outcome::Done {
                 return;
             }
             at += PAGE_SIZE;

@@ -5,7 +5,7 @@
 
 use super::super::addr::Frame;
 use super::super::frame::{Dropped, Owner};
-use super::super::frames;
+use super::super::{frames, pressure};
 use super::env::{Account, Content, Env, Store};
 use super::{AddressSpace, Memory};
 use crate::arch::x86_64::paging::{MapError, PageTables, Table, TableMemory, live};
@@ -52,7 +52,7 @@ impl TableMemory for KernelEnv {
 
 impl Env for KernelEnv {
     fn allocate_frame(&self, zeroed: bool) -> Option<Frame> {
-        let frame = frames::allocate(Owner::Anonymous)?;
+        let frame = pressure::allocate_frame(Owner::Anonymous)?;
         if zeroed {
             // SAFETY: ours alone.
             unsafe { pages::clear(frames::bytes(frame)) };
@@ -114,6 +114,10 @@ impl Env for KernelEnv {
             // SAFETY: the kernel's own tables are for good, and the address space that is left maps nothing any more.
             unsafe { cr::set_cr3(kernel) };
         }
+    }
+
+    fn make_room(&self, address: u64) -> bool {
+        pressure::out_of_memory(format_args!("a page fault at {address:#x}"))
     }
 
     fn account(&self) -> &Account {

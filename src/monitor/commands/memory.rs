@@ -2,16 +2,18 @@
 
 use super::{Call, Result};
 use crate::arch::x86_64::paging::{is_canonical, live, walk};
-use crate::arch::x86_64::{debug, probe};
+use crate::arch::x86_64::{debug, probe, stacks};
+use crate::boot::info::{MemoryKind, MemoryRegion};
 use crate::boot::layout::PAGE_SIZE;
-use crate::boot::memmap::{ALL_KINDS, totals};
+use crate::boot::memmap::{ALL_KINDS, Totals, totals};
 use crate::kernel::image::Named;
 use crate::kernel::{boot_info, image};
-use crate::mm::frame::Zone;
+use crate::mm::frame::{Owner, Zone};
 use crate::mm::heap::HEAP;
 use crate::mm::slab::CHECKED;
-use crate::mm::{frames, vmalloc};
+use crate::mm::{frames, pressure, vmalloc};
 use crate::monitor::parse::{self, Problem};
+use core::fmt::Write;
 
 /// The word as an address: a number or a symbol.
 pub fn address<'a>(call: &mut Call<'a, '_>) -> core::result::Result<u64, Problem<'a>> {
@@ -40,7 +42,75 @@ pub fn memmap<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         }
     }
     let _ = writeln!(call.out, "  {:>8} KiB  RAM in all", totals.ram_pages() * 4);
+    usage(call.out, &totals);
     Ok(())
+}
+
+/// What the kernel has of the memory that the firmware leaves it, by owner, to the last page. Counted frame by frame, and
+/// compared with what the regions say.
+fn usage(out: &mut dyn Write, totals: &Totals) {
+    let mut pages = [0; Owner::ALL.len()];
+    frames::for_each_block(&mut |owner, count| pages[owner as usize] += count);
+    let pages = |owner: Owner| pages[owner as usize];
+    let free = pages(Owner::Free) + pages(Owner::CpuCache);
+    let left: u64 = OURS.iter().map(|&kind| totals.pages(kind)).sum();
+    let _ = writeln!(out, "  the kernel's own:");
+    let mut used = 0;
+    for owner in Owner::ALL {
+        let is_ours = owner.is_holder() && !matches!(owner, Owner::Firmware | Owner::Acpi);
+        if !is_ours || pages(owner) == 0 {
+            continue;
+        }
+        used += pages(owner);
+        let _ = writeln!(out, "  {:>8} KiB    {}", pages(owner) * 4, owner.name());
+        if owner == Owner::KernelImage {
+            parts_of_image(out, pages(owner));
+        }
+    }
+    let is_ours = |region: &MemoryRegion| region.start == 0 && OURS.contains(&region.kind);
+    if boot_info::regions().first().is_some_and(is_ours) {
+        used += 1;
+        let _ = writeln!(out, "  {:>8} KiB    page 0, which nobody gets", 4);
+    }
+    let _ = writeln!(
+        out,
+        "  {:>8} KiB  in use, of {} KiB that the firmware leaves; {} KiB are free; {} KiB are missing",
+        used * 4,
+        left * 4,
+        free * 4,
+        (left as i64 - free as i64 - used as i64) * 4
+    );
+}
+
+/// The kinds of memory that are not the firmware's any more.
+const OURS: [MemoryKind; 7] = [
+    MemoryKind::Usable,
+    MemoryKind::BootServices,
+    MemoryKind::Kernel,
+    MemoryKind::PageTables,
+    MemoryKind::BootInfo,
+    MemoryKind::Initrd,
+    MemoryKind::Trampoline,
+];
+
+/// The image's pages, by what is in them.
+fn parts_of_image(out: &mut dyn Write, pages: u64) {
+    let len = |range: core::ops::Range<u64>| range.end - range.start;
+    let stacks = stacks::all().into_iter().map(|stack| len(stack.guard.start..stack.range.end)).sum();
+    let log = crate::log::RING_BYTES as u64;
+    let sections = [image::text(), image::rodata(), image::data()].map(len);
+    let sum: u64 = sections.iter().sum();
+    let [text, rodata, data] = sections;
+    for (bytes, name) in [
+        (text, "text"),
+        (rodata, "rodata"),
+        (stacks, "stacks, their guard pages included"),
+        (log, "the log"),
+        (data - stacks - log, "data and bss besides"),
+        ((pages * PAGE_SIZE).saturating_sub(sum), "symbols"),
+    ] {
+        let _ = writeln!(out, "  {:>8} KiB      {name}", bytes >> 10);
+    }
 }
 
 pub fn free<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
@@ -50,15 +120,25 @@ pub fn free<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let _ = writeln!(out, "  {:>8} KiB to be given out, {} KiB of it free", managed * 4, free * 4);
     for zone in Zone::ALL {
         // Printed when nothing is locked any more.
-        let (managed, free, blocks, marks) = frames::with_zones(|zones| {
+        let (managed, free, blocks, marks, level) = frames::with_zones(|zones| {
             let buddy = zones.zone(zone);
-            (buddy.managed_frames(), buddy.free_frames(), buddy.blocks(), zones.watermarks(zone))
+            (
+                buddy.managed_frames(),
+                buddy.free_frames(),
+                buddy.blocks(),
+                zones.watermarks(zone),
+                zones.level(zone).name(),
+            )
         });
         if managed == 0 {
             continue;
         }
         let (min, low, high) = (marks.min, marks.low, marks.high);
-        let _ = write!(out, "  {}: {free} pages free, marks {min} {low} {high}, blocks", zone.name());
+        let name = zone.name();
+        let _ = write!(
+            out,
+            "  {name}: {free} pages free, which is {level}, marks {min} {low} {high}, blocks"
+        );
         for (order, count) in blocks.iter().enumerate().filter(|(_, count)| **count > 0) {
             let _ = write!(out, " {count}*2^{order}");
         }
@@ -66,6 +146,9 @@ pub fn free<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     }
     let (pieces, pages) = vmalloc::totals();
     let _ = writeln!(out, "  vmalloc: {pieces} pieces, {} KiB", pages * 4);
+    let _ = write!(out, "  to be had back:");
+    pressure::for_each(&mut |name, pages| _ = write!(out, " {name} {} KiB,", pages * 4));
+    let _ = writeln!(out, " so far {} KiB", pressure::reclaimed() * 4);
     Ok(())
 }
 

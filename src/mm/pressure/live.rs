@@ -1,0 +1,122 @@
+//! At work on the machine: who has memory to give back, and when each is asked.
+
+use super::super::addr::Frame;
+use super::super::frame::Owner;
+use super::super::slab::Stats;
+use super::super::{frames, heap};
+use super::{Registry, Shrinker, When};
+use crate::arch::x86_64::percpu;
+use crate::boot::layout::PAGE_SIZE;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Pages that are asked for at a time: twice what a CPU fetches.
+pub const BATCH: u64 = 64;
+
+static SHRINKERS: Registry = Registry::new();
+/// Memory is low.
+static WANTED: AtomicBool = AtomicBool::new(false);
+/// Somebody is giving memory back.
+static AT_WORK: AtomicBool = AtomicBool::new(false);
+/// Pages given back since the start.
+static RECLAIMED: AtomicU64 = AtomicU64::new(0);
+
+static HEAP: Shrinker = Shrinker {
+    name: "heap",
+    when: When::Low,
+    count: || {
+        let empty = |one: Stats| (one.bytes / one.slabs.max(1) * one.empty_slabs) as u64;
+        heap::HEAP.stats().map(empty).sum::<u64>() / PAGE_SIZE
+    },
+    // All of it: a cache keeps one empty slab.
+    scan: |_| heap::shrink() as u64,
+};
+
+static FRAME_CACHE: Shrinker = Shrinker {
+    name: "frame cache",
+    when: When::Refused,
+    count: frames::cached_frames,
+    scan: |_| {
+        let cached = frames::cached_frames();
+        frames::flush_caches();
+        cached
+    },
+};
+
+/// Makes those known who are here already. Once, after the heap.
+pub fn init() {
+    assert!(register(&HEAP) && register(&FRAME_CACHE), "the first have a place");
+}
+
+/// Has somebody asked when memory is short; false if there is no place for one more.
+#[must_use]
+pub fn register(shrinker: &'static Shrinker) -> bool {
+    SHRINKERS.add(shrinker)
+}
+
+/// Calls `show` with each of them and the pages that it could give back.
+pub fn for_each(show: &mut dyn FnMut(&'static str, u64)) {
+    SHRINKERS.iter().for_each(|shrinker| show(shrinker.name, (shrinker.count)()));
+}
+
+/// Pages given back since the start.
+pub fn reclaimed() -> u64 {
+    RECLAIMED.load(Ordering::Relaxed)
+}
+
+/// Notes that memory is low. From anywhere.
+pub fn want() {
+    WANTED.store(true, Ordering::Relaxed);
+}
+
+/// If memory is low, has some given back: for whoever asks for memory and may take his time.
+#[inline]
+pub fn relax() {
+    if WANTED.load(Ordering::Relaxed) {
+        relax_now();
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn relax_now() {
+    if !percpu::in_interrupt() && WANTED.swap(false, Ordering::Relaxed) {
+        ask(BATCH, When::Low);
+    }
+}
+
+/// Has about `pages` pages given back, also by those who would rather keep them; returns how many were. None in an
+/// interrupt handler, or if somebody else is at it.
+pub fn reclaim(pages: u64) -> u64 {
+    if percpu::in_interrupt() { 0 } else { ask(pages, When::Refused) }
+}
+
+fn ask(pages: u64, when: When) -> u64 {
+    if AT_WORK.swap(true, Ordering::Acquire) {
+        return 0;
+    }
+    let freed = SHRINKERS.reclaim(pages, when);
+    AT_WORK.store(false, Ordering::Release);
+    RECLAIMED.fetch_add(freed, Ordering::Relaxed);
+    freed
+}
+
+/// Calls `attempt`, and once more if it was refused and something was given back since. What is refused on purpose
+/// (`failalloc=`) stays refused, or nobody would ever see it.
+#[inline]
+pub fn persist<R>(attempt: impl Fn() -> Option<R>) -> Option<R> {
+    relax();
+    let failed = heap::HEAP.fail.failed();
+    attempt().or_else(|| again(failed).then(attempt)?)
+}
+
+#[cold]
+#[inline(never)]
+fn again(failed: u64) -> bool {
+    heap::HEAP.fail.failed() == failed && reclaim(BATCH) > 0
+}
+
+/// A frame, for whoever may take his time.
+#[inline]
+pub fn allocate_frame(owner: Owner) -> Option<Frame> {
+    persist(|| frames::allocate(owner))
+}
