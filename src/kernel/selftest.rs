@@ -5,6 +5,7 @@
 
 mod mm;
 mod pci_intx;
+mod smp;
 mod space;
 mod tlb;
 
@@ -115,6 +116,23 @@ pub const TESTS: &[SelfTest] = &[
     SelfTest { name: "mm-tables", about: "a program's pages are its own and keep W^X", run: space::tables },
     SelfTest { name: "mm-fork", about: "a program and its copies count for themselves", run: space::fork },
     SelfTest { name: "mm-devices", about: "no device page is cached", run: mm::devices },
+    SelfTest {
+        name: "smp-isolation",
+        about: "each CPU has its own copy of a per-CPU variable",
+        run: smp::isolation,
+    },
+    SelfTest { name: "smp-calls", about: "a million calls to other CPUs, all answered", run: smp::calls },
+    SelfTest { name: "smp-storm", about: "all CPUs call all others at once", run: smp::storm },
+    SelfTest {
+        name: "smp-shootdown",
+        about: "no CPU reads a page after it was unmapped",
+        run: smp::shootdown,
+    },
+    SelfTest {
+        name: "smp-time",
+        about: "one clock for all CPUs, which never steps back",
+        run: smp::one_time,
+    },
     SelfTest {
         name: "pci-intx",
         about: "a PCI device's interrupt arrives where its pin is said to lead",
