@@ -146,7 +146,9 @@ def hog(t):
     run(guest, "memory", "exit status 0")
     before = free()
     for _ in range(2):
-        run(guest, "hog", r"killed: out of memory, for address 0x7[0-9a-f]+, at 0x400[0-9a-f]+")
+        output = run(guest, "hog", r"killed: out of memory, for address 0x7[0-9a-f]+, at 0x400[0-9a-f]+")
+        victim = re.search(r"memory: out of memory: killed hog \((\d+) pages\), asked for by .*", output)
+        check(victim and int(victim[1]) * 4 > before // 2, f"no line says who had to go, and for what:\n{output}")
         after = free()
         # The heap may keep a slab or two of what it has had.
         check(abs(before - after) <= 256, f"{before} KiB were free, {after} are")

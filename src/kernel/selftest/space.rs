@@ -27,7 +27,7 @@ impl From<Error> for super::Trouble {
 /// Runs `test` with the memory of a program that does not run.
 fn with_space(test: fn(&Space) -> Outcome) -> Outcome {
     balanced(|| {
-        let space = Space::new(IMAGE, false)?;
+        let space = Space::new("self-test", IMAGE, false)?;
         let active = space.activate();
         let outcome = test(&space);
         drop(active);
@@ -212,10 +212,10 @@ pub fn fork() -> Outcome {
     balanced(|| {
         let program = programs::find("count").ok_or("the program is missing")?;
         let run = |space: &Space, wanted: u8| {
-            let end = user::run_in(space, program.name, DATA);
+            let end = user::run_in(space);
             check(matches!(end, End::Exit(count) if count == wanted), "a program has counted otherwise")
         };
-        let parent = Space::new(program.image(), false)?;
+        let parent = Space::new(program.name, program.image(), false)?;
         run(&parent, 1)?;
         let child = parent.fork()?;
         run(&child, 2)?;

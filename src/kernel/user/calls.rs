@@ -58,7 +58,7 @@ impl Process for Running {
     }
 
     fn memory(&mut self) -> &dyn Memory {
-        space::current().expect("a system call is made by the program that runs")
+        space::current().expect("a system call is made by the program that runs").space()
     }
 
     fn write_console(&mut self, bytes: &[u8]) {

@@ -20,6 +20,7 @@ use super::traps::Report;
 use crate::arch::x86_64::frame::{RFLAGS_TF, SYSCALL_INT, TrapFrame};
 use crate::arch::x86_64::{debug, percpu, syscall, user, usercopy};
 use crate::boot::layout::USER_END;
+use crate::mm::pressure::{self, Victim};
 use crate::mm::vma::Error;
 use crate::platform::pc::vectors;
 use crate::sync::{IrqLock, Rank};
@@ -96,22 +97,31 @@ pub fn init() {
     };
     let (words, bytes) = (measured.words, measured.bytes);
     let chosen = if bytes < words { "bytes" } else { "words" };
+    choose_victims();
     info!(target: "user", "copies by {chosen}: a page takes {words} ticks by words, {bytes} by bytes");
+}
+
+/// From here on, when memory is out, it is decided here who has to go: there is one program, so it is that.
+pub fn choose_victims() {
+    pressure::set_victim_chooser(Some(|| {
+        let space = space::current()?;
+        Some(Victim::new(space.name(), space.space().resident(), true))
+    }));
 }
 
 /// Runs a program to its end. ENOMEM.
 pub fn run(program: &'static Program) -> Result<End, Error> {
-    let space = Space::new(program.image(), program.at_the_end)?;
-    Ok(run_in(&space, program.name, space::DATA))
+    let space = Space::new(program.name, program.image(), program.at_the_end)?;
+    Ok(run_in(&space))
 }
 
-/// Runs the program of an address space from its beginning to its end, with `argument` in rdi.
-pub fn run_in(space: &Space, name: &'static str, argument: u64) -> End {
+/// Runs the program of an address space from its beginning to its end, with the address of its data in rdi.
+pub fn run_in(space: &Space) -> End {
     let active = space.activate();
-    calls::start(name);
+    calls::start(space.name());
     // SAFETY: the lower half is the program's, and it is the only one: nobody else calls this than the monitor and the
     // self-tests, who wait here.
-    unsafe { user::enter(space.entry(), STACK_TOP, argument) };
+    unsafe { user::enter(space.entry(), STACK_TOP, space::DATA) };
     drop(active);
     IS_OVER.store(false, Ordering::Relaxed);
     END.lock().take().expect("whoever ends a program says how")

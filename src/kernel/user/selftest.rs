@@ -17,7 +17,7 @@ fn check(good: bool, otherwise: &'static str) -> Result<(), &'static str> {
 
 /// All of it. An error says what was found.
 pub fn run() -> Result<(), &'static str> {
-    let space = Space::new(IMAGE, false).map_err(|_| "no memory for a program")?;
+    let space = Space::new("self-test", IMAGE, false).map_err(|_| "no memory for a program")?;
     let active = space.activate();
     let done = copies().and_then(|()| strings()).and_then(|()| words());
     drop(active);

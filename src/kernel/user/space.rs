@@ -19,8 +19,6 @@ use crate::mm::space::{Memory, Outcome};
 use crate::mm::vma::Error;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{Access, Layout, Limits, MapFlags, Mapping, OpenFile};
-use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// Where programs begin.
@@ -33,10 +31,10 @@ pub const STACK_TOP: u64 = 0x7FFF_FF00_0000;
 pub const STACK_SIZE: u64 = 64 << 10;
 
 /// The running program's, or null. Set while it runs or while the kernel copies to it, by the one who runs it.
-static CURRENT: AtomicPtr<UserSpace> = AtomicPtr::new(core::ptr::null_mut());
+static CURRENT: AtomicPtr<Space> = AtomicPtr::new(core::ptr::null_mut());
 
-/// The address space of the program on whose behalf the kernel is at work.
-pub fn current() -> Option<&'static UserSpace> {
+/// The memory of the program on whose behalf the kernel is at work.
+pub fn current() -> Option<&'static Space> {
     // SAFETY: `Active` sets it to a space that outlives it, and takes it back; who asks is the program's own system call
     // or page fault, which ends before the program does.
     unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
@@ -44,16 +42,17 @@ pub fn current() -> Option<&'static UserSpace> {
 
 /// A program's memory.
 pub struct Space {
-    space: Box<UserSpace>,
+    space: UserSpace,
     entry: u64,
+    name: &'static str,
 }
 
 impl Space {
     /// Maps a program: from [`TEXT`] on, or so that it ends where the user's half does. ENOMEM.
-    pub fn new(program: &[u8], at_the_end: bool) -> Result<Self, Error> {
+    pub fn new(name: &'static str, program: &[u8], at_the_end: bool) -> Result<Self, Error> {
         let limits = Limits { stack: Some(STACK_SIZE), ..Limits::default() };
-        let space = boxed(UserSpace::new(KernelEnv, Layout::with_stack(Some(STACK_SIZE)), limits)?)?;
-        let space = Self { space, entry: TEXT };
+        let space = UserSpace::new(KernelEnv, Layout::with_stack(Some(STACK_SIZE)), limits)?;
+        let space = Self { space, entry: TEXT, name };
         if at_the_end {
             return space.at_the_end(program);
         }
@@ -93,12 +92,17 @@ impl Space {
 
     /// A child, as `fork` makes it.
     pub fn fork(&self) -> Result<Self, Error> {
-        Ok(Self { space: boxed(self.space.fork()?)?, entry: self.entry })
+        Ok(Self { space: self.space.fork()?, entry: self.entry, name: self.name })
     }
 
     /// Where the program begins.
     pub fn entry(&self) -> u64 {
         self.entry
+    }
+
+    /// The program's.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The address space itself.
@@ -109,14 +113,14 @@ impl Space {
     /// Makes it the running program's until what is returned is dropped; then whoever was that is it again.
     pub fn activate(&self) -> Active<'_> {
         self.space.activate();
-        let now = core::ptr::from_ref(&*self.space).cast_mut();
+        let now = core::ptr::from_ref(self).cast_mut();
         Active { before: CURRENT.swap(now, Ordering::AcqRel), _space: self }
     }
 }
 
 /// For as long as it lives, a [`Space`] is the running program's. They end in the reverse order of their beginning.
 pub struct Active<'a> {
-    before: *mut UserSpace,
+    before: *mut Space,
     _space: &'a Space,
 }
 
@@ -125,19 +129,9 @@ impl Drop for Active<'_> {
         CURRENT.store(self.before, Ordering::Release);
         // SAFETY: its `Active` is still there, as that began earlier, and with it the space.
         if let Some(before) = unsafe { self.before.as_ref() } {
-            before.activate();
+            before.space.activate();
         }
     }
-}
-
-/// A box that can be refused: a vector of one.
-fn boxed(space: UserSpace) -> Result<Box<UserSpace>, Error> {
-    let mut vec: Vec<UserSpace> = Vec::new();
-    vec.try_reserve_exact(1).map_err(|_| Error::NoMemory)?;
-    vec.push(space);
-    let slice = Box::leak(vec.into_boxed_slice());
-    // SAFETY: a box of a slice of one is laid out as a box of the one, and it was just taken out of its box.
-    Ok(unsafe { Box::from_raw(slice.as_mut_ptr()) })
 }
 
 /// Memory that stands for a program's file: `before` zeroes, then its bytes.
@@ -177,7 +171,7 @@ pub fn page_fault(frame: &TrapFrame, cr2: u64) -> Answer {
     if !user && !usercopy::contains(frame.rip) || cr2 >= USER_END || frame.error & ERROR_RESERVED != 0 {
         return Answer::NotOurs;
     }
-    let Some(space) = current() else { return Answer::Refused };
+    let Some(Space { space, .. }) = current() else { return Answer::Refused };
     let access = match frame.error {
         error if error & ERROR_WRITE != 0 => Access::Write,
         error if error & ERROR_FETCH != 0 => Access::Execute,

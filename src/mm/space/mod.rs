@@ -79,6 +79,18 @@ impl<E: Env, F: Content<E>> AddressSpace<E, F> {
         look(&self.lock.read().space)
     }
 
+    /// Pages that it has in RAM, the page of zeroes not among them. Looks at every entry.
+    pub fn resident(&self) -> u64 {
+        let inner = self.lock.read();
+        let (zero, mut pages) = (inner.pages.env.zero_page(), 0);
+        let all = 0..inner.space.layout().end;
+        let looked = inner.pages.tables.for_each_leaf(all, |_, slot| {
+            pages += u64::from(env::frame_of(slot.load()) != zero);
+        });
+        debug_assert!(looked.is_ok(), "the user's half can be looked at");
+        pages
+    }
+
     /// `setrlimit`: what is mapped already stays.
     pub fn set_limits(&self, limits: Limits) {
         self.lock.write().space.limits = limits;

@@ -30,15 +30,16 @@
 
 pub mod area;
 pub mod copies;
+pub mod mask;
 pub mod pin;
 pub mod variable;
 
 pub use area::{PerCpu, VECTORS};
 pub use copies::{MAX_CPUS, copies, of};
 pub use pin::{InterruptsOff, NoPreemption, Pinned};
+pub(crate) use variable::per_cpu;
 pub use variable::{Exclusive, Place, Variable};
 
-use crate::per_cpu;
 use core::arch::asm;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
@@ -95,6 +96,7 @@ pub fn current() -> &'static PerCpu {
 /// Once, on the boot CPU, before interrupts are on.
 pub unsafe fn install_boot_cpu() {
     copies::announce(0, gs_base());
+    copies::set_online(0);
     // SAFETY: the caller's promise.
     unsafe { super::stacks::set_owner(super::stacks::boot_interrupt_stacks(), gs_base()) };
 }

@@ -1,4 +1,4 @@
-//! A per-CPU variable: the type behind [`per_cpu!`](crate::per_cpu).
+//! A per-CPU variable: the type behind `per_cpu!`.
 //!
 //! The static's own bytes are the template's, which is read-only and which no code here touches: all access goes
 //! through GS, or adds a CPU's base to the static's address.
@@ -8,6 +8,7 @@ use super::{copies, gs_base};
 use crate::arch::x86_64::interrupts;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A variable of type `T` in every CPU's copy. `P` is its name as a type, by which the instructions below name it.
 #[repr(transparent)]
@@ -25,9 +26,10 @@ unsafe impl<P, T> Sync for Variable<P, T> {}
 /// # Safety
 /// They access the variable that the type is the name of.
 #[rustfmt::skip]
+#[allow(clippy::missing_safety_doc)] // said once, for all of them
 pub unsafe trait Place {
     /// # Safety
-    /// The variable is an integer of that size; so for all of them.
+    /// The variable is an integer of that size.
     unsafe fn load8() -> u8;
     unsafe fn load32() -> u32;
     unsafe fn load64() -> u64;
@@ -43,7 +45,6 @@ pub unsafe trait Place {
 /// Declares per-CPU variables, each with its initial value: `per_cpu! { pub static NAME: Type = value; }`.
 ///
 /// The name stands for two things: the static, and a type without values that carries its instructions.
-#[macro_export]
 macro_rules! per_cpu {
     ($($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr;)*) => {$(
         $(#[$attribute])*
@@ -51,20 +52,20 @@ macro_rules! per_cpu {
         $visibility static $name: $crate::arch::x86_64::percpu::Variable<$name, $type> =
             $crate::arch::x86_64::percpu::Variable::new($value);
 
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         #[doc(hidden)]
         $visibility enum $name {}
 
         // SAFETY: each names the static of that name.
         unsafe impl $crate::arch::x86_64::percpu::Place for $name {
-            $crate::per_cpu!(@load $name load8 u8 reg_byte "mov {}, byte ptr gs:[{}]");
-            $crate::per_cpu!(@load $name load32 u32 reg "mov {:e}, dword ptr gs:[{}]");
-            $crate::per_cpu!(@load $name load64 u64 reg "mov {}, qword ptr gs:[{}]");
-            $crate::per_cpu!(@store $name store8 u8 reg_byte "mov byte ptr gs:[{1}], {0}");
-            $crate::per_cpu!(@store $name store32 u32 reg "mov dword ptr gs:[{1}], {0:e}");
-            $crate::per_cpu!(@store $name store64 u64 reg "mov qword ptr gs:[{1}], {0}");
-            $crate::per_cpu!(@store $name add32 u32 reg "add dword ptr gs:[{1}], {0:e}");
-            $crate::per_cpu!(@store $name add64 u64 reg "add qword ptr gs:[{1}], {0}");
+            $crate::arch::x86_64::percpu::per_cpu!(@load $name load8 u8 reg_byte "mov {}, byte ptr gs:[{}]");
+            $crate::arch::x86_64::percpu::per_cpu!(@load $name load32 u32 reg "mov {:e}, dword ptr gs:[{}]");
+            $crate::arch::x86_64::percpu::per_cpu!(@load $name load64 u64 reg "mov {}, qword ptr gs:[{}]");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name store8 u8 reg_byte "mov byte ptr gs:[{1}], {0}");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name store32 u32 reg "mov dword ptr gs:[{1}], {0:e}");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name store64 u64 reg "mov qword ptr gs:[{1}], {0}");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name add32 u32 reg "add dword ptr gs:[{1}], {0:e}");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name add64 u64 reg "add qword ptr gs:[{1}], {0}");
 
             #[inline(always)]
             unsafe fn sub32(value: u32) -> bool {
@@ -97,6 +98,8 @@ macro_rules! per_cpu {
         }
     };
 }
+
+pub(crate) use per_cpu;
 
 impl<P, T> Variable<P, T> {
     pub const fn new(template: T) -> Self {
@@ -158,6 +161,16 @@ integers! {
     u8, load8, store8;
     u32, load32, store32;
     u64, load64, store64;
+}
+
+impl<P: Place> Variable<P, u64> {
+    /// The value of CPU `cpu`, and puts 0 in its place; 0 if it has none. What the CPU adds at the same moment by a
+    /// single instruction may be lost.
+    pub fn take_from(&self, cpu: usize) -> u64 {
+        let Some(base) = copies::base(cpu) else { return 0 };
+        // SAFETY: copies are there for good, aligned, and only accessed by instructions of eight bytes.
+        unsafe { AtomicU64::from_ptr(self.at(base)) }.swap(0, Ordering::AcqRel)
+    }
 }
 
 impl<P: Place> Variable<P, u32> {
