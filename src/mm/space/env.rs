@@ -39,6 +39,11 @@ pub trait Env: TableMemory + Clone {
 
     /// The same for all pages of that address space.
     fn flush_all(&self, root: u64);
+    /// As `flush_page`, for each of them, at once. `tables`: page tables are about to be given back.
+    fn flush_pages(&self, root: u64, pages: &[u64], tables: bool) {
+        let _ = tables;
+        pages.iter().for_each(|&virt| self.flush_page(root, virt));
+    }
 
     /// When it returns, no CPU has that top table, which maps nothing any more and is given back next.
     fn retire(&self, root: u64);
@@ -230,6 +235,10 @@ pub(super) struct SpaceTlb<'e, E> {
 impl<E: Env> Tlb for SpaceTlb<'_, E> {
     fn flush_page(&self, virt: u64) {
         self.env.flush_page(self.root, virt);
+    }
+
+    fn flush_pages(&self, pages: &[u64], tables: bool) {
+        self.env.flush_pages(self.root, pages, tables);
     }
 
     fn flush_all(&self) {

@@ -1,4 +1,4 @@
-//! Address spaces on the machine: frames through the direct map, this CPU's TLB and CR3.
+//! Address spaces on the machine: frames through the direct map, all CPUs' TLBs, this CPU's CR3.
 //!
 //! An address space stays in CR3 when its program does not run: kernel threads borrow it, for their half is the same in
 //! all. It leaves CR3 when another comes, or when it is dropped; then the kernel's own tables come.
@@ -11,6 +11,7 @@ use super::{AddressSpace, Memory};
 use crate::arch::x86_64::paging::{MapError, PageTables, Table, TableMemory, live};
 use crate::arch::x86_64::{cr, pages};
 use crate::platform::kernel_tables::{self, TablePages};
+use crate::platform::pc::ipi::tlb::{self, What};
 use spin::Once;
 
 /// The machine that the kernel runs on.
@@ -19,6 +20,13 @@ pub struct KernelEnv;
 
 /// What can be mapped as long as there are no files.
 pub type UserSpace = AddressSpace<KernelEnv, Memory<KernelEnv>>;
+
+/// The kernel's own tables. Asked for in `init`, since `activate` is no place to wait for a lock.
+static KERNEL_ROOT: Once<u64> = Once::new();
+
+fn kernel_root() -> u64 {
+    *KERNEL_ROOT.get().expect("init comes before the first address space")
+}
 
 static ACCOUNT: Account = Account::new(0);
 
@@ -31,6 +39,7 @@ pub fn init() -> bool {
     // SAFETY: ours alone.
     unsafe { pages::clear(frames::bytes(frame)) };
     ZERO_PAGE.call_once(|| frame);
+    KERNEL_ROOT.call_once(|| kernel_tables::lock().root());
     true
 }
 
@@ -97,23 +106,20 @@ impl Env for KernelEnv {
     }
 
     fn flush_page(&self, root: u64, virt: u64) {
-        if live::root() == root {
-            cr::flush_tlb_page(virt);
-        }
+        tlb::space(root, What::Pages(&[virt]), false);
+    }
+
+    fn flush_pages(&self, root: u64, pages: &[u64], tables: bool) {
+        tlb::space(root, What::Pages(pages), tables);
     }
 
     fn flush_all(&self, root: u64) {
-        if live::root() == root {
-            cr::flush_tlb_user();
-        }
+        // Whatever was taken away: tables may be among it.
+        tlb::space(root, What::All, true);
     }
 
     fn retire(&self, root: u64) {
-        if live::root() == root {
-            let kernel = kernel_tables::lock().root();
-            // SAFETY: the kernel's own tables are for good, and the address space that is left maps nothing any more.
-            unsafe { cr::set_cr3(kernel) };
-        }
+        tlb::retire(root, kernel_root());
     }
 
     fn make_room(&self, address: u64) -> bool {
@@ -128,9 +134,7 @@ impl Env for KernelEnv {
 impl<F: Content<KernelEnv>> AddressSpace<KernelEnv, F> {
     /// Puts it into this CPU's CR3, if it is not there. It stays until another comes or it is dropped.
     pub fn activate(&self) {
-        if live::root() != self.root() {
-            // SAFETY: made with the kernel's half; `drop` takes it out of CR3 before it gives it back.
-            unsafe { cr::set_cr3(self.root()) };
-        }
+        // SAFETY: made with the kernel's half; `drop` takes it out of CR3 before it gives it back.
+        unsafe { tlb::load(self.root(), kernel_root()) };
     }
 }

@@ -14,12 +14,13 @@
 
 use super::clock::{self, chips, upkeep};
 use super::interrupts::{self, LocalApic};
-use super::vectors;
+use super::{ipi, vectors};
 use crate::arch::x86_64::access::RealPorts;
 use crate::arch::x86_64::apic::timer::{Divider, TimerMode};
 use crate::arch::x86_64::cpu::Features;
 use crate::arch::x86_64::hpet::Armed;
 use crate::arch::x86_64::interrupts as flag;
+use crate::arch::x86_64::percpu;
 use crate::arch::x86_64::pit::{self, Pit};
 use crate::arch::x86_64::tsc;
 use crate::platform::{Line, timers};
@@ -81,6 +82,11 @@ pub fn init() {
 
 /// See [`Platform::set_alarm`](crate::platform::Platform::set_alarm).
 pub fn set(deadline_ns: u64) {
+    // The chip is the boot CPU's. It looks for itself what is the earliest deadline by now.
+    if percpu::number() != 0 {
+        ipi::alarm();
+        return;
+    }
     let now_ns = clock::now_ns();
     let left = deadline_ns.saturating_sub(now_ns);
     match &mut *ALARM.lock() {

@@ -7,6 +7,7 @@ pub mod cpus;
 pub mod events;
 pub mod interrupts;
 pub mod intx;
+pub mod ipi;
 mod lines;
 pub mod memory;
 pub mod pci;

@@ -15,10 +15,11 @@
 use super::interrupts;
 use crate::arch::x86_64::frame::TrapFrame;
 use crate::arch::x86_64::interrupts::{self as cpu_interrupts, RFLAGS_IF};
-use crate::arch::x86_64::percpu::{self, VECTORS};
+use crate::arch::x86_64::percpu::{self, Exclusive, NoPreemption, VECTORS};
+use crate::per_cpu;
 use crate::platform::Handler;
 use crate::sync::{IrqLock, Rank};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// The first vector that is no exception: sixteen from here are the 8259 pair's, which needs them even when it is
 /// masked.
@@ -166,7 +167,7 @@ extern "sysv64" fn interrupt_handler(frame: &mut TrapFrame) {
         interrupts::end_of_interrupt();
     }
     cpu.leave_interrupt();
-    if depth == 0 && WAITING.load(Ordering::Relaxed) && frame.rflags & RFLAGS_IF != 0 {
+    if depth == 0 && WAITING.get() != 0 && frame.rflags & RFLAGS_IF != 0 {
         run_deferred();
     }
 }
@@ -187,54 +188,58 @@ struct Queue {
     len: usize,
 }
 
-/// Whether the queue has something: looked at by every interrupt.
-static WAITING: AtomicBool = AtomicBool::new(false);
+per_cpu! {
+    /// Whether the queue has something: looked at by every interrupt.
+    static WAITING: u8 = 0;
 
-static QUEUE: IrqLock<Queue> =
-    IrqLock::new(Rank::DeferredWork, Queue { work: [None; DEFERRED], first: 0, len: 0 });
+    /// Of this CPU: what its handlers leave, it does itself. So no piece of work runs on two CPUs at once as long as
+    /// its handler does not.
+    static QUEUE: Exclusive<Queue> = Exclusive::new(Queue { work: [None; DEFERRED], first: 0, len: 0 });
+}
 
-/// Leaves work for the end of the outermost interrupt. A piece that already waits is not queued again, so
+/// Leaves work for the end of this CPU's outermost interrupt. A piece that already waits is not queued again, so
 /// that a handler may ask every time. False if the queue is full: the caller keeps what it has.
 pub fn defer(run: Handler, argument: usize) -> bool {
-    let mut queue = QUEUE.lock();
-    let same = |work: &Work| work.run as usize == run as usize && work.argument == argument;
-    if queue.work.iter().flatten().any(same) {
-        return true;
-    }
-    if queue.len == DEFERRED {
-        return false;
-    }
-    let at = (queue.first + queue.len) % DEFERRED;
-    queue.work[at] = Some(Work { run, argument });
-    queue.len += 1;
-    WAITING.store(true, Ordering::Relaxed);
-    true
+    QUEUE.with(|queue| {
+        let same = |work: &Work| work.run as usize == run as usize && work.argument == argument;
+        if queue.work.iter().flatten().any(same) {
+            return true;
+        }
+        if queue.len == DEFERRED {
+            return false;
+        }
+        let at = (queue.first + queue.len) % DEFERRED;
+        queue.work[at] = Some(Work { run, argument });
+        queue.len += 1;
+        WAITING.set(1);
+        true
+    })
 }
 
 /// Does what waits, with interrupts on. Called with them off, and returns so. Interrupts that come meanwhile
 /// leave their work to this loop.
 fn run_deferred() {
+    let pin = NoPreemption::new();
     let cpu = percpu::current();
     if cpu.in_deferred.swap(true, Ordering::Relaxed) {
         return;
     }
     loop {
-        let work = {
-            let mut queue = QUEUE.lock();
+        let work = QUEUE.with(|queue| {
             if queue.len == 0 {
-                WAITING.store(false, Ordering::Relaxed);
-                break;
+                WAITING.set(0);
+                return None;
             }
             let at = queue.first;
             queue.first = (at + 1) % DEFERRED;
             queue.len -= 1;
             queue.work[at].take()
-        };
-        if let Some(Work { run, argument }) = work {
-            cpu_interrupts::enable();
-            run(argument);
-            cpu_interrupts::disable();
-        }
+        });
+        let Some(Work { run, argument }) = work else { break };
+        cpu_interrupts::enable();
+        run(argument);
+        cpu_interrupts::disable();
     }
     cpu.in_deferred.store(false, Ordering::Relaxed);
+    drop(pin);
 }

@@ -30,6 +30,12 @@ pub const BATCH: usize = 64;
 pub trait Tlb {
     /// The page that `virt` is in, whatever its size, and all that is cached of the way to any page.
     fn flush_page(&self, virt: u64);
+    /// The same for each of them, at the price of one request to other processors. `tables`: some of them stand for
+    /// tables that are about to be given back.
+    fn flush_pages(&self, pages: &[u64], tables: bool) {
+        let _ = tables;
+        pages.iter().for_each(|&virt| self.flush_page(virt));
+    }
     /// Everything that belongs to the address space; for the kernel's that is everything.
     fn flush_all(&self);
 }
@@ -69,9 +75,14 @@ impl<T: Copy, const N: usize> Few<T, N> {
 
     /// All of them, in the order in which they came.
     fn drain(&mut self) -> impl Iterator<Item = T> {
+        self.take().iter().copied()
+    }
+
+    /// The same as a slice.
+    fn take(&mut self) -> &[T] {
         let len = core::mem::take(&mut self.len);
-        // SAFETY: the first `len` were written by `push`.
-        self.values[..len].iter().map(|value| unsafe { value.assume_init() })
+        // SAFETY: the first `len` were written by `push`, and a MaybeUninit<T> is laid out as a T.
+        unsafe { core::slice::from_raw_parts(self.values.as_ptr().cast(), len) }
     }
 }
 
@@ -91,12 +102,14 @@ pub(super) struct Gather<'t, M: TableMemory, T: Tlb, F: FnMut(Removed)> {
     pages: Few<u64, LIMIT>,
     /// More than `pages` has room for.
     all: bool,
+    /// Some of `dead` are tables.
+    has_tables: bool,
     dead: Few<Dead, BATCH>,
 }
 
 impl<'t, M: TableMemory, T: Tlb, F: FnMut(Removed)> Gather<'t, M, T, F> {
     pub fn new(memory: &'t M, tlb: &'t T, release: F) -> Self {
-        Self { memory, tlb, release, pages: Few::EMPTY, all: false, dead: Few::EMPTY }
+        Self { memory, tlb, release, pages: Few::EMPTY, all: false, has_tables: false, dead: Few::EMPTY }
     }
 
     /// The translation of that page has changed.
@@ -115,6 +128,7 @@ impl<'t, M: TableMemory, T: Tlb, F: FnMut(Removed)> Gather<'t, M, T, F> {
     /// That table was taken out; `virt` is the first address that it translated.
     pub fn table(&mut self, virt: u64, entry: Entry) {
         self.page(virt);
+        self.has_tables = true;
         self.dies(Dead { place: virt, entry });
     }
 
@@ -132,8 +146,13 @@ impl<'t, M: TableMemory, T: Tlb, F: FnMut(Removed)> Gather<'t, M, T, F> {
             self.pages.drain().for_each(drop);
             self.tlb.flush_all();
         } else {
-            self.pages.drain().for_each(|virt| self.tlb.flush_page(virt));
+            let tables = self.has_tables;
+            match self.pages.take() {
+                [] => {}
+                pages => self.tlb.flush_pages(pages, tables),
+            }
         }
+        self.has_tables = false;
         for Dead { place, entry } in self.dead.drain() {
             let level = (place & 7) as u32;
             if level == 0 {

@@ -5,8 +5,10 @@
 
 use super::walk::{self, Run, Translation};
 use super::{Entry, Flags, Table, Tables, Tlb};
+use crate::arch::x86_64::percpu::NoPreemption;
 use crate::arch::x86_64::{cr, probe};
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// Page tables through the direct map.
 pub struct DirectMap;
@@ -43,29 +45,43 @@ pub unsafe fn table(phys: u64) -> &'static Table {
     unsafe { &*((DIRECT_MAP_BASE + phys) as *const Table) }
 }
 
-/// How the kernel's half leaves the TLB of this processor.
+/// How other processors are told: `Some` pages, or everything.
+pub type TellOthers = fn(Option<&[u64]>);
+
+static TELL_OTHERS: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Has flushes of the kernel's half told to `tell`, which returns when all other processors have done the same.
+pub fn on_kernel_flush(tell: TellOthers) {
+    TELL_OTHERS.store(tell as *mut (), Ordering::Release);
+}
+
+fn tell_others(pages: Option<&[u64]>) {
+    let tell = TELL_OTHERS.load(Ordering::Acquire);
+    if !tell.is_null() {
+        // SAFETY: `on_kernel_flush` alone stores there, and what it stores is such a function.
+        unsafe { core::mem::transmute::<*mut (), TellOthers>(tell)(pages) }
+    }
+}
+
+/// How the kernel's half leaves the TLB of every processor.
 pub struct KernelTlb;
 
 impl Tlb for KernelTlb {
     fn flush_page(&self, virt: u64) {
-        cr::flush_tlb_page(virt);
+        self.flush_pages(&[virt], false);
+    }
+
+    fn flush_pages(&self, pages: &[u64], _: bool) {
+        // On whichever processor that is: the others are all but the one that tells them, so nobody may move in between.
+        let _pin = NoPreemption::new();
+        pages.iter().for_each(|&virt| cr::flush_tlb_page(virt));
+        tell_others(Some(pages));
     }
 
     fn flush_all(&self) {
+        let _pin = NoPreemption::new();
         cr::flush_tlb_all();
-    }
-}
-
-/// How a user's half leaves it: its pages are not global, so the kernel's stay.
-pub struct UserTlb;
-
-impl Tlb for UserTlb {
-    fn flush_page(&self, virt: u64) {
-        cr::flush_tlb_page(virt);
-    }
-
-    fn flush_all(&self) {
-        cr::flush_tlb_user();
+        tell_others(None);
     }
 }
 

@@ -3,6 +3,7 @@
 //! A copy is there for good once it is announced, also that of a CPU that never came up or has stopped: others may
 //! still read its counters.
 
+use super::mask::{AtomicCpuMask, CpuMask};
 use super::{CPU, PerCpu};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -14,6 +15,31 @@ static BASES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 
 /// CPUs that have one: numbers are given out one after the other.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// CPUs that run, and take interrupts or are about to.
+static ONLINE: AtomicCpuMask = AtomicCpuMask::new();
+static ONLINE_COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// A CPU runs.
+pub fn set_online(cpu: usize) {
+    ONLINE.insert(cpu);
+    ONLINE_COUNT.fetch_add(1, Ordering::AcqRel);
+}
+
+/// CPUs that run.
+pub fn online() -> CpuMask {
+    ONLINE.get()
+}
+
+pub fn is_online(cpu: usize) -> bool {
+    ONLINE.contains(cpu)
+}
+
+/// How many run; 0 before the first is known.
+#[inline]
+pub fn online_count() -> usize {
+    ONLINE_COUNT.load(Ordering::Acquire)
+}
 
 /// A CPU's copy is complete.
 pub fn announce(cpu: usize, base: u64) {

@@ -30,6 +30,7 @@
 
 pub mod area;
 pub mod copies;
+pub mod mask;
 pub mod pin;
 pub mod variable;
 
@@ -95,6 +96,7 @@ pub fn current() -> &'static PerCpu {
 /// Once, on the boot CPU, before interrupts are on.
 pub unsafe fn install_boot_cpu() {
     copies::announce(0, gs_base());
+    copies::set_online(0);
     // SAFETY: the caller's promise.
     unsafe { super::stacks::set_owner(super::stacks::boot_interrupt_stacks(), gs_base()) };
 }

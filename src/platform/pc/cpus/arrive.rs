@@ -4,6 +4,7 @@ use super::super::interrupts;
 use crate::arch::x86_64::ap::entry::{Entry, State};
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::topology::{self, Topology};
+use crate::arch::x86_64::percpu::copies;
 use crate::arch::x86_64::{cr, fpu, percpu, syscall};
 use crate::per_cpu;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
@@ -80,6 +81,9 @@ extern "sysv64" fn ap_main(entry: &'static Entry) -> ! {
         cr::wait_forever();
     }
     note_site();
+    copies::set_online(percpu::number());
+    // Nobody told us of changes until now.
+    cr::flush_tlb_all();
     entry.set_state(State::Online);
     // SAFETY: `idle_by` alone stores there, and what it stores is such a function.
     let idle = unsafe { core::mem::transmute::<*mut (), fn() -> !>(idle) };

@@ -21,7 +21,7 @@ mod room;
 pub use arrive::{Site, idle_by, topology};
 
 use super::interrupts::{self, LocalApic};
-use super::{acpi, clock};
+use super::{acpi, clock, ipi};
 use crate::acpi::madt::{self, Madt};
 use crate::acpi::sdt::Signature;
 use crate::arch::x86_64::ap::entry::{Entry, State};
@@ -54,14 +54,6 @@ const SECOND_EACH_NS: u64 = 50_000_000;
 
 /// CPUs that the MADT lists: entries in use.
 static LISTED: AtomicUsize = AtomicUsize::new(1);
-/// CPUs that run.
-static ONLINE: AtomicUsize = AtomicUsize::new(1);
-
-/// How many CPUs run.
-pub fn online() -> usize {
-    ONLINE.load(Ordering::Acquire)
-}
-
 /// All CPUs that the MADT lists, by number.
 pub fn all() -> impl Iterator<Item = (usize, &'static Entry)> {
     ENTRIES_BY_NUMBER[..LISTED.load(Ordering::Acquire)].iter().enumerate()
@@ -76,6 +68,7 @@ pub fn apic_id(cpu: usize) -> u32 {
 /// number of each CPU when its per-CPU variables are there. Once, on the boot CPU, with interrupts off.
 pub fn start(options: Options, page: u64, made: fn(usize)) {
     arrive::note_boot_cpu();
+    ipi::init();
     ENTRIES_BY_NUMBER[0].set_state(State::Online);
     let Some(lapic) = interrupts::local_apic() else {
         info!(target: "smp", "1 CPU: without a local APIC no other can be started");
@@ -103,7 +96,6 @@ pub fn start(options: Options, page: u64, made: fn(usize)) {
         warn!(target: "smp", "CPU {cpu}, APIC ID {}: {}", apic_id(cpu), entry.state().name());
     }
     let online = all().filter(|(_, entry)| entry.state() == State::Online).count();
-    ONLINE.store(online, Ordering::Release);
     let us = clock::now_ns().saturating_sub(begun) / 1000;
     info!(target: "smp", "{online} of {} CPUs online, after {}.{:03} ms", all().count(), us / 1000, us % 1000);
 }
