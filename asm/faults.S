@@ -50,14 +50,14 @@ ENDFUNC fault_nm
 /* Two that need a descriptor which is not present. The slot of user data lends itself, since there is no
  * ring 3 yet; the caller puts it right again (gdt::restore_user_data). */
 FUNC fault_np                           /* #NP(selector): ES from a descriptor that is not present */
-        and     byte ptr [rip + gdt + (USER_DS & ~7) + 5], 0x7F
+        and     byte ptr gs:[gdt + (USER_DS & ~7) + 5], 0x7F
         mov     eax, USER_DS
         mov     es, eax
         ret
 ENDFUNC fault_np
 
 FUNC fault_ss                           /* #SS(selector): the same with SS, whose DPL must be ours to get that far */
-        and     byte ptr [rip + gdt + (USER_DS & ~7) + 5], 0x1F
+        and     byte ptr gs:[gdt + (USER_DS & ~7) + 5], 0x1F
         mov     eax, USER_DS & ~7
         mov     ss, eax
         ret

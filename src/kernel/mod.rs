@@ -15,6 +15,8 @@ pub mod image;
 #[cfg(target_os = "none")]
 pub mod locks;
 #[cfg(target_os = "none")]
+pub mod others;
+#[cfg(target_os = "none")]
 pub mod panic;
 #[cfg(target_os = "none")]
 pub mod selftest;

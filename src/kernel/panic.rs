@@ -7,9 +7,10 @@
 
 use super::backtrace;
 use super::image::Named;
+use super::others;
 use super::traps::Report;
 use crate::arch::x86_64::backtrace::frame_pointer;
-use crate::arch::x86_64::{cr, interrupts, probe, recover, reset};
+use crate::arch::x86_64::{cr, interrupts, percpu, probe, recover, reset};
 use crate::log;
 use crate::platform::{Machine, Platform};
 use crate::tty::console::{self, Emergency};
@@ -45,6 +46,9 @@ pub fn set_action(action: Action) {
     ACTION.store(action as u8, Ordering::Relaxed);
 }
 
+/// Whose panic it is: the number of its CPU; `u32::MAX` before there is one.
+static OWNER: AtomicU32 = AtomicU32::new(u32::MAX);
+
 /// How many panics have begun.
 static DEPTH: AtomicU32 = AtomicU32::new(0);
 
@@ -79,12 +83,22 @@ fn begin(message: core::fmt::Arguments<'_>) -> Emergency {
     // A handler that ran now would find the locks taken from their holders.
     interrupts::disable();
     recover::finish();
+    // Of two CPUs that panic, the first speaks; one that panics in its own panic goes on below.
+    if !others::stop() && OWNER.load(Ordering::Acquire) != percpu::number() as u32 {
+        cr::wait_forever();
+    }
+    OWNER.store(percpu::number() as u32, Ordering::Release);
     let depth = DEPTH.fetch_add(1, Ordering::Relaxed);
     let mut out = Emergency::new();
     match depth {
         0 => {
             let _ = writeln!(out, "\npanic: {message}");
-            let _ = writeln!(out, "  cpu 0, task boot, {} s after the kernel's entry", log::Elapsed::now());
+            let _ = writeln!(
+                out,
+                "  cpu {}, task boot, {} s after the kernel's entry",
+                percpu::number(),
+                log::Elapsed::now()
+            );
         }
         1 => {
             let _ = writeln!(out, "\npanic inside a panic: {message}");
@@ -100,6 +114,7 @@ fn begin(message: core::fmt::Arguments<'_>) -> Emergency {
 fn end(out: &mut Emergency, rbp: u64) -> ! {
     let _ = writeln!(out, "backtrace:");
     let _ = backtrace::print(out, rbp);
+    let _ = others::print_stopped(out);
     let _ = writeln!(out, "last log lines:");
     log::last_unlocked(LOG_LINES, &mut |line| {
         let _ = writeln!(out, "  {line}");

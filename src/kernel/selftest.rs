@@ -6,6 +6,7 @@
 mod mm;
 mod mm_short;
 mod pci_intx;
+mod smp;
 mod space;
 mod tlb;
 
@@ -126,6 +127,23 @@ pub const TESTS: &[SelfTest] = &[
         run: mm_short::failures,
     },
     SelfTest { name: "mm-devices", about: "no device page is cached", run: mm::devices },
+    SelfTest {
+        name: "smp-isolation",
+        about: "each CPU has its own copy of a per-CPU variable",
+        run: smp::isolation,
+    },
+    SelfTest { name: "smp-calls", about: "a million calls to other CPUs, all answered", run: smp::calls },
+    SelfTest { name: "smp-storm", about: "all CPUs call all others at once", run: smp::storm },
+    SelfTest {
+        name: "smp-shootdown",
+        about: "no CPU reads a page after it was unmapped",
+        run: smp::shootdown,
+    },
+    SelfTest {
+        name: "smp-time",
+        about: "one clock for all CPUs, which never steps back",
+        run: smp::one_time,
+    },
     SelfTest {
         name: "pci-intx",
         about: "a PCI device's interrupt arrives where its pin is said to lead",

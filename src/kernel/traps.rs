@@ -5,10 +5,11 @@
 
 use super::image::Named;
 use super::user::space::Answer;
-use super::{panic, user};
+use super::{others, panic, user};
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
 use crate::arch::x86_64::{cr, debug, idle, mca, percpu, probe, recover, stacks, syscall};
+use crate::per_cpu;
 use crate::tty::console;
 use ::log::Level;
 use core::fmt::{self, Write};
@@ -102,18 +103,22 @@ unsafe extern "sysv64" {
 /// comes back without one (asm/nmi.S), and no watchpoint is armed. It waits for no lock.
 fn nmi(frame: &mut TrapFrame) {
     const SECOND: u64 = 1_000_000_000;
-    static NEXT_NS: AtomicU64 = AtomicU64::new(0);
     let cpu = percpu::current();
+    if others::on_nmi(frame) {
+        idle::wake(cpu, frame);
+        return;
+    }
     if FAULTS_IN_NMI.load(Ordering::Relaxed) {
         let _ = probe::read_u8(NOWHERE);
         probe::breakpoint();
     }
     let now = crate::log::now_ns();
-    if now >= NEXT_NS.load(Ordering::Relaxed) {
-        NEXT_NS.store(now + SECOND, Ordering::Relaxed);
+    if now >= NEXT_NMI_NS.get() {
+        NEXT_NMI_NS.set(now + SECOND);
         let text = format_args!("cpu {} at {}", percpu::number(), Named(frame.rip));
         if !crate::log::try_record(Level::Warn, "NMI", text) {
-            MISSED_NMI.store(frame.rip, Ordering::Relaxed);
+            MISSED_NMI.set(frame.rip);
+            MISSED_NMIS.fetch_add(1, Ordering::Relaxed);
         }
     }
     idle::wake(cpu, frame);
@@ -130,19 +135,33 @@ pub fn toggle_faults_in_nmi() -> bool {
     !FAULTS_IN_NMI.fetch_xor(true, Ordering::Relaxed)
 }
 
-/// Where an NMI came that found the log locked: the very code that it interrupted was writing to it. 0 for none.
-static MISSED_NMI: AtomicU64 = AtomicU64::new(0);
+per_cpu! {
+    /// Before this time this CPU says nothing of NMIs.
+    static NEXT_NMI_NS: u64 = 0;
+
+    /// Where an NMI came that found the log locked: the very code that it interrupted, or another CPU, was writing to
+    /// it. 0 for none.
+    static MISSED_NMI: u64 = 0;
+}
+
+/// How often that happened on all CPUs, and is still to be told.
+static MISSED_NMIS: AtomicU64 = AtomicU64::new(0);
 
 /// Whether [`report_missed_nmi`] has something to say.
 pub fn nmi_is_missed() -> bool {
-    MISSED_NMI.load(Ordering::Relaxed) != 0
+    MISSED_NMIS.load(Ordering::Relaxed) != 0
 }
 
-/// Says where the NMI came that could not say it itself.
+/// Says where NMIs came that could not say it themselves.
 pub fn report_missed_nmi() {
-    if nmi_is_missed() {
-        let rip = MISSED_NMI.swap(0, Ordering::Relaxed);
-        ::log::warn!(target: "NMI", "cpu {} at {}", percpu::number(), Named(rip));
+    if MISSED_NMIS.swap(0, Ordering::Relaxed) == 0 {
+        return;
+    }
+    for cpu in 0..percpu::copies() {
+        let rip = MISSED_NMI.take_from(cpu);
+        if rip != 0 {
+            ::log::warn!(target: "NMI", "cpu {cpu} at {}", Named(rip));
+        }
     }
 }
 

@@ -98,7 +98,6 @@ ranks! {
         Timers "timers",
         // May leave work for later.
         Alarm "alarm",
-        DeferredWork "deferred work",
         ClockRate "clock comparison",
         Rtc "real-time clock",
         // Read as a counter from nearly anywhere, by try_lock.

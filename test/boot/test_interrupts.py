@@ -63,15 +63,18 @@ class Counters:
 
     def __init__(self, guest):
         self.guest, seen = guest, []
+        template = re.search(r"(0x[0-9a-f]+)\s+\d+ cpu_data$", guest.command("sym cpu_data"), re.MULTILINE)
+        base = re.search(r"gsbase\s+([0-9a-f]+)", guest.command("regs"))
+        self.data = f"{int(template[1], 16) + int(base[1], 16) & 2**64 - 1:#x}"
         for _ in range(5):
             guest.command("fault 2")
-            words = re.findall(r"(?<= )[0-9a-f]{16}\b", guest.command("x/32g BOOT_CPU"))
+            words = re.findall(r"(?<= )[0-9a-f]{16}\b", guest.command(f"x/32g {self.data}"))
             seen.append([int(word, 16) for word in words])
         # INT 2 is counted where NMIs are: the word that was 1, 2, 3 …
         found = [at for at, values in enumerate(zip(*seen)) if values == (1, 2, 3, 4, 5)]
         check(len(found) == 1, f"the counter is not to be found: {seen}")
         self.offset = 8 * (found[0] - 2)
-        phys = re.search(r"-> (0x[0-9a-f]+)", guest.command(f"pt BOOT_CPU+{self.offset}"))
+        phys = re.search(r"-> (0x[0-9a-f]+)", guest.command(f"pt {int(self.data, 16) + self.offset:#x}"))
         check(phys, "the counters are not mapped")
         self.phys = int(phys[1], 16)
 
@@ -81,7 +84,7 @@ class Counters:
 
     def symbol(self, vector):
         """The address of one, for the monitor."""
-        return f"BOOT_CPU+{self.offset + 8 * vector}"
+        return f"{int(self.data, 16) + self.offset + 8 * vector:#x}"
 
     def send_nmis(self, count):
         """One after the other was taken: one that is sent while another waits is none."""
@@ -164,7 +167,7 @@ def nmi_and_watchpoint(t):
         guest.expect("\nalive")
         guest.prompt()
         check(count[vector] > before, f"{name} counter has not risen")
-        check("BOOT_CPU" in guest.command("watch"), f"{name} counter is not watched any more")
+        check(count.symbol(vector) in guest.command("watch"), f"{name} counter is not watched any more")
     # And NMIs while watchpoints are hit all the time, by the tick.
     guest.command("watch timers::TICKS")
     hits = count[1]

@@ -28,3 +28,65 @@ def cpus(t, smp, machine, mode, cpu):
     check(len({apic for _, apic, _ in found}) == int(smp), f"APIC IDs twice: {found}")
     check(f"smp: {smp} of {smp} CPUs online" in guest.boot_text, "the boot log does not count them")
     check(guest.command("echo alive") == "alive", "no answer")
+
+
+@test("cpus-many", level="matrix", smp=["64", "255", "288"])
+def many(t, smp):
+    """More CPUs than xAPIC mode has IDs for, or nearly: x2APIC, and MADT entries of type 9."""
+    guest = t.boot(smp=smp, cpu="max", mem="1G", timeout=300)
+    check(len(online(guest)) == int(smp), f"{len(online(guest))} of {smp} online")
+
+
+@test("maxcpus")
+def maxcpus(t):
+    guest = t.boot(smp="4", cmdline="maxcpus=3")
+    states = [state for _, _, state in rows(guest)]
+    check(states == ["online"] * 3 + ["left out by maxcpus"], f"with maxcpus=3: {states}")
+
+
+@test("hidden-cpu")
+def hidden(t):
+    """One CPU does not get its start-up IPI: it is named and left out, the others run."""
+    guest = t.boot(smp="4", cmdline="hidecpu=2")
+    states = [state for _, _, state in rows(guest)]
+    check(states == ["online", "online", "did not answer", "online"], f"with CPU 2 hidden: {states}")
+    check(re.search(r"smp: CPU 2, APIC ID 2: did not answer", guest.boot_text), "it is not named")
+    check("smp-isolation: ok" in guest.command("selftest smp-isolation"), "the others do not work")
+
+
+@test("smp-panic", where=["panic", "panic/2"])
+def smp_panic(t, where):
+    """A panic on one CPU stops the others within its message, and says where each was."""
+    guest = t.boot(smp="4", cmdline="panic=exit")
+    guest.send(where + "\r")
+    status = guest.wait_exit(60)
+    check(status == qemu.EXIT_FAILURE, f"status {status}")
+    own = 2 if "/" in where else 0
+    check(f"cpu {own}, task" in guest.text, "the panic does not name its CPU")
+    for cpu in {0, 1, 2, 3} - {own}:
+        found = re.search(rf"cpu {cpu}, stopped:\s+--- NMI ---\s+\d+: 0x[0-9a-f]+ <", guest.text)
+        check(found, f"no backtrace of CPU {cpu}")
+
+
+@test("bt-all")
+def bt_all(t):
+    """Backtraces of all CPUs; and an NMI from outside is told by each."""
+    guest = t.boot(smp="3")
+    text = guest.command("bt all")
+    for cpu in (1, 2):
+        check(re.search(rf"cpu {cpu}:\s+0: 0x[0-9a-f]+ <idle_\w+\+", text), f"CPU {cpu} is not idle in\n{text}")
+    guest.qmp("inject-nmi")
+    for _ in range(3):
+        guest.expect(re.compile(r"NMI: cpu \d at 0x[0-9a-f]+ <[^>]+>"))
+    guest.send("\r")
+    guest.prompt()
+    check({f"cpu {n} at" for n in range(3)} <= set(re.findall(r"cpu \d at", guest.command("dmesg"))), "not each CPU is named")
+
+
+@test("smp-selftest", mode=["xapic", "x2apic"])
+def smp_selftest(t, mode):
+    """A million calls, storms, shootdowns, one time: on four CPUs."""
+    option = "nox2apic" if mode == "xapic" else ""
+    guest = t.start(smp="4", cmdline=f"selftest=smp {option}")
+    check(guest.wait_exit(300) == qemu.EXIT_SUCCESS, "a self-test failed")
+    check(guest.text.count("smp-") >= 5, "not all tests ran")

@@ -1,14 +1,28 @@
 //! Commands that end something, or test everything.
 
 use super::{Call, Result};
+use crate::arch::x86_64::cr;
+use crate::arch::x86_64::percpu::mask::CpuMask;
+use crate::arch::x86_64::percpu::{self, copies};
 use crate::kernel::bench::{self, Unit};
 use crate::kernel::selftest::{self, TESTS};
-use crate::monitor::parse::Problem;
+use crate::monitor::parse::{self, Problem};
+use crate::platform::pc::ipi;
 use crate::platform::{Machine, Platform};
 use crate::tty::console;
 
 pub fn panic<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let text = call.words.rest();
+    if !call.suffix.is_empty() {
+        let cpu = parse::number(call.suffix).ok_or(Problem::NotANumber(call.suffix))? as usize;
+        if cpu != percpu::number() {
+            if !copies::is_online(cpu) {
+                return Err(Problem::Unknown(call.suffix));
+            }
+            ipi::call::send(&CpuMask::of(cpu), |_| panic!("asked for by the monitor"), 0);
+            cr::wait_forever();
+        }
+    }
     panic!("{}", if text.is_empty() { "asked for by the monitor" } else { text });
 }
 

@@ -2,6 +2,7 @@
 
 use super::{Call, Result};
 use crate::arch::x86_64::cr::{self, Cr0, Cr4, Xcr0};
+use crate::arch::x86_64::percpu::copies;
 use crate::arch::x86_64::{cpu, exceptions, gdt as segments, idt as gates, msr, segment};
 use crate::boot::info::Framebuffer;
 use crate::kernel::{boot_info, image::Named};
@@ -163,6 +164,9 @@ pub fn idt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     Ok(())
 }
 
+/// CPUs that `irq` has a column for.
+const COLUMNS: usize = 8;
+
 pub fn irq<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let out = &mut *call.out;
@@ -170,7 +174,13 @@ pub fn irq<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         let name = owner.unwrap_or_else(|| exceptions::name(vector.into()).1);
         // The 8259's lines that nobody uses would fill half of the table.
         if owner != Some("8259") || count > 0 {
-            let _ = write!(out, "  {vector:3}  {count:10}  {name}");
+            let _ = write!(out, "  {vector:3}  {count:10}");
+            if copies::copies() > 1 {
+                for cpu in copies::online().iter().take(COLUMNS) {
+                    let _ = write!(out, " {:8}", vectors::count_on(cpu, vector));
+                }
+            }
+            let _ = write!(out, "  {name}");
             interrupts::other_owners(vector, &mut |name| _ = write!(out, ", {name}"));
             let _ = writeln!(out);
         }

@@ -2,15 +2,23 @@
 
 use super::{Call, Result};
 use crate::arch::x86_64::backtrace::frame_pointer;
-use crate::kernel::{backtrace, image};
+use crate::kernel::{backtrace, image, others};
 use crate::monitor::parse::{self, Problem};
 
 /// Most symbols that one `sym` lists.
 const LIMIT: usize = 40;
 
 pub fn bt<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    let all = match call.words.next() {
+        None => false,
+        Some("all") => true,
+        Some(word) => return Err(Problem::Unknown(word)),
+    };
     call.words.end()?;
     let _ = backtrace::print(call.out, frame_pointer());
+    if all {
+        let _ = others::print_backtraces(call.out);
+    }
     Ok(())
 }
 

@@ -78,14 +78,22 @@ pub struct Entry {
     pub gdt: AtomicU64,
 }
 
+impl Default for Entry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Entry {
-    pub const EMPTY: Self = Self {
-        apic_id: AtomicU32::new(0),
-        state: AtomicU32::new(0),
-        gs_base: AtomicU64::new(0),
-        stack: AtomicU64::new(0),
-        gdt: AtomicU64::new(0),
-    };
+    pub const fn new() -> Self {
+        Self {
+            apic_id: AtomicU32::new(0),
+            state: AtomicU32::new(0),
+            gs_base: AtomicU64::new(0),
+            stack: AtomicU64::new(0),
+            gdt: AtomicU64::new(0),
+        }
+    }
 
     pub fn state(&self) -> State {
         let number = self.state.load(Ordering::Acquire) as usize;
@@ -132,7 +140,7 @@ mod tests {
 
     #[test]
     fn who_has_come_is_not_given_up() {
-        let entry = Entry::EMPTY;
+        let entry = Entry::new();
         entry.set_state(State::Called);
         assert!(entry.give_up() && entry.state() == State::Silent);
         entry.set_state(State::Arrived);

@@ -19,7 +19,7 @@ mod live {
     use core::sync::atomic::{AtomicU64, Ordering};
 
     /// The CPUs by their numbers; the boot CPU is 0.
-    pub static ENTRIES_BY_NUMBER: [Entry; MAX_CPUS] = [const { Entry::EMPTY }; MAX_CPUS];
+    pub static ENTRIES_BY_NUMBER: [Entry; MAX_CPUS] = [const { Entry::new() }; MAX_CPUS];
 
     unsafe extern "C" {
         // asm/trampoline.S

@@ -8,6 +8,7 @@ use super::{copies, gs_base};
 use crate::arch::x86_64::interrupts;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// A variable of type `T` in every CPU's copy. `P` is its name as a type, by which the instructions below name it.
 #[repr(transparent)]
@@ -25,9 +26,10 @@ unsafe impl<P, T> Sync for Variable<P, T> {}
 /// # Safety
 /// They access the variable that the type is the name of.
 #[rustfmt::skip]
+#[allow(clippy::missing_safety_doc)] // said once, for all of them
 pub unsafe trait Place {
     /// # Safety
-    /// The variable is an integer of that size; so for all of them.
+    /// The variable is an integer of that size.
     unsafe fn load8() -> u8;
     unsafe fn load32() -> u32;
     unsafe fn load64() -> u64;
@@ -51,7 +53,7 @@ macro_rules! per_cpu {
         $visibility static $name: $crate::arch::x86_64::percpu::Variable<$name, $type> =
             $crate::arch::x86_64::percpu::Variable::new($value);
 
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         #[doc(hidden)]
         $visibility enum $name {}
 
@@ -158,6 +160,16 @@ integers! {
     u8, load8, store8;
     u32, load32, store32;
     u64, load64, store64;
+}
+
+impl<P: Place> Variable<P, u64> {
+    /// The value of CPU `cpu`, and puts 0 in its place; 0 if it has none. What the CPU adds at the same moment by a
+    /// single instruction may be lost.
+    pub fn take_from(&self, cpu: usize) -> u64 {
+        let Some(base) = copies::base(cpu) else { return 0 };
+        // SAFETY: copies are there for good, aligned, and only accessed by instructions of eight bytes.
+        unsafe { AtomicU64::from_ptr(self.at(base)) }.swap(0, Ordering::AcqRel)
+    }
 }
 
 impl<P: Place> Variable<P, u32> {

@@ -163,8 +163,7 @@ fn start_all(
     options: Options,
     made: fn(usize),
 ) {
-    for cpu in 1..wanted {
-        let entry = &ENTRIES_BY_NUMBER[cpu];
+    for (cpu, entry) in all().take(wanted).skip(1) {
         match room::prepare(cpu) {
             Ok(()) => {
                 made(cpu);

@@ -51,9 +51,8 @@ pub fn serve() {
     for asker in PENDING.here(&pin).take() {
         let Some(slot) = SLOT.on(asker) else { continue };
         // SAFETY: `post` alone stores there, a Handler, before it made the request known.
-        let function = unsafe {
-            core::mem::transmute::<*mut (), Handler>(slot.function.load(Ordering::Relaxed))
-        };
+        let function =
+            unsafe { core::mem::transmute::<*mut (), Handler>(slot.function.load(Ordering::Relaxed)) };
         function(slot.argument.load(Ordering::Relaxed));
         // The last thing that is done with the slot, and with what the argument may point to.
         slot.left.fetch_sub(1, Ordering::Release);

@@ -13,10 +13,10 @@
 //! Source: Intel SDM vol. 3 §4.10.4.2, §4.10.5.
 
 use super::{call, is_alone};
+use crate::arch::x86_64::cr;
 use crate::arch::x86_64::paging::live;
 use crate::arch::x86_64::percpu::mask::CpuMask;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, NoPreemption, copies};
-use crate::arch::x86_64::cr;
 use crate::per_cpu;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -149,7 +149,8 @@ pub fn retire(root: u64, kernel_root: u64) {
         return;
     }
     let mut targets = CpuMask::EMPTY;
-    let has_it = |cpu: &usize| SPACE.on(*cpu).is_some_and(|word| word.load(Ordering::SeqCst) & !FLAGS == root);
+    let has_it =
+        |cpu: &usize| SPACE.on(*cpu).is_some_and(|word| word.load(Ordering::SeqCst) & !FLAGS == root);
     copies::online().iter().filter(has_it).for_each(|cpu| targets.insert(cpu));
     if !targets.is_empty() {
         call::run(&targets, &leave);
