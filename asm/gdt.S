@@ -5,7 +5,7 @@
  * src/arch/x86_64/selectors.rs.
  *
  * Both are per-CPU variables (src/arch/x86_64/percpu/mod.rs): the CPU writes to them (the busy bit), and the stacks
- * are each CPU's own. The initial values are the boot CPU's; src/arch/x86_64/percpu/copy.rs changes them for the others.
+ * are each CPU's own. The initial values are the boot CPU's; src/platform/pc/cpus/room.rs changes them for the others.
  *
  *   0x00 null   0x08 kernel code   0x10 kernel data   0x18 user data   0x20 user code   0x28 TSS (two slots)
  *

@@ -74,7 +74,10 @@ trampoline_gdt:
         .set    CODE_32, 0x18
 
 /* What src/arch/x86_64/ap/mod.rs fills in. Each of the first three gets the page's address added. */
-        .globl  trampoline_gdt_pointer, trampoline_far_32, trampoline_far_64, trampoline_cr3
+        .globl  trampoline_gdt_pointer
+        .globl  trampoline_far_32
+        .globl  trampoline_far_64
+        .globl  trampoline_cr3
         .type   trampoline_gdt_pointer, @object
         .type   trampoline_far_32, @object
         .type   trampoline_far_64, @object

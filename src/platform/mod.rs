@@ -33,6 +33,8 @@ use core::fmt;
 pub use host::Host as Machine;
 #[cfg(target_os = "none")]
 pub use pc::Pc as Machine;
+#[cfg(target_os = "none")]
+pub use pc::ipi::tlb;
 
 /// The architecture of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

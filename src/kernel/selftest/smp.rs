@@ -3,11 +3,11 @@
 use super::{Outcome, Trouble, check};
 use crate::arch::x86_64::paging::live::KernelTlb;
 use crate::arch::x86_64::paging::{Attributes, Rights, Room};
+use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, copies};
 use crate::arch::x86_64::probe;
 use crate::boot::layout::{HEAP_BASE, PAGE_SIZE};
 use crate::kernel::idle;
-use crate::per_cpu;
 use crate::platform::pc::ipi::call;
 use crate::platform::{Machine, Platform, kernel_tables};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

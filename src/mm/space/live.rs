@@ -11,7 +11,7 @@ use super::{AddressSpace, Memory};
 use crate::arch::x86_64::pages;
 use crate::arch::x86_64::paging::{MapError, PageTables, Table, TableMemory, live};
 use crate::platform::kernel_tables::{self, TablePages};
-use crate::platform::pc::ipi::tlb::{self, What};
+use crate::platform::tlb::{self, What};
 use spin::Once;
 
 /// The machine that the kernel runs on.

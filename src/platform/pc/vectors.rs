@@ -15,8 +15,8 @@
 use super::interrupts;
 use crate::arch::x86_64::frame::TrapFrame;
 use crate::arch::x86_64::interrupts::{self as cpu_interrupts, RFLAGS_IF};
+use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, Exclusive, NoPreemption, VECTORS};
-use crate::per_cpu;
 use crate::platform::Handler;
 use crate::sync::{IrqLock, Rank};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};

@@ -37,9 +37,9 @@ pub mod variable;
 pub use area::{PerCpu, VECTORS};
 pub use copies::{MAX_CPUS, copies, of};
 pub use pin::{InterruptsOff, NoPreemption, Pinned};
+pub(crate) use variable::per_cpu;
 pub use variable::{Exclusive, Place, Variable};
 
-use crate::per_cpu;
 use core::arch::asm;
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;

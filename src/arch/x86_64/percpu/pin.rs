@@ -5,7 +5,7 @@
 //! while it is above 0.
 
 use super::super::interrupts;
-use crate::per_cpu;
+use crate::arch::x86_64::percpu::per_cpu;
 use core::marker::PhantomData;
 
 per_cpu! {

@@ -1,4 +1,4 @@
-//! A per-CPU variable: the type behind [`per_cpu!`](crate::per_cpu).
+//! A per-CPU variable: the type behind `per_cpu!`.
 //!
 //! The static's own bytes are the template's, which is read-only and which no code here touches: all access goes
 //! through GS, or adds a CPU's base to the static's address.
@@ -45,7 +45,6 @@ pub unsafe trait Place {
 /// Declares per-CPU variables, each with its initial value: `per_cpu! { pub static NAME: Type = value; }`.
 ///
 /// The name stands for two things: the static, and a type without values that carries its instructions.
-#[macro_export]
 macro_rules! per_cpu {
     ($($(#[$attribute:meta])* $visibility:vis static $name:ident: $type:ty = $value:expr;)*) => {$(
         $(#[$attribute])*
@@ -59,14 +58,14 @@ macro_rules! per_cpu {
 
         // SAFETY: each names the static of that name.
         unsafe impl $crate::arch::x86_64::percpu::Place for $name {
-            $crate::per_cpu!(@load $name load8 u8 reg_byte "mov {}, byte ptr gs:[{}]");
-            $crate::per_cpu!(@load $name load32 u32 reg "mov {:e}, dword ptr gs:[{}]");
-            $crate::per_cpu!(@load $name load64 u64 reg "mov {}, qword ptr gs:[{}]");
-            $crate::per_cpu!(@store $name store8 u8 reg_byte "mov byte ptr gs:[{1}], {0}");
-            $crate::per_cpu!(@store $name store32 u32 reg "mov dword ptr gs:[{1}], {0:e}");
-            $crate::per_cpu!(@store $name store64 u64 reg "mov qword ptr gs:[{1}], {0}");
-            $crate::per_cpu!(@store $name add32 u32 reg "add dword ptr gs:[{1}], {0:e}");
-            $crate::per_cpu!(@store $name add64 u64 reg "add qword ptr gs:[{1}], {0}");
+            $crate::arch::x86_64::percpu::per_cpu!(@load $name load8 u8 reg_byte "mov {}, byte ptr gs:[{}]");
+            $crate::arch::x86_64::percpu::per_cpu!(@load $name load32 u32 reg "mov {:e}, dword ptr gs:[{}]");
+            $crate::arch::x86_64::percpu::per_cpu!(@load $name load64 u64 reg "mov {}, qword ptr gs:[{}]");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name store8 u8 reg_byte "mov byte ptr gs:[{1}], {0}");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name store32 u32 reg "mov dword ptr gs:[{1}], {0:e}");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name store64 u64 reg "mov qword ptr gs:[{1}], {0}");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name add32 u32 reg "add dword ptr gs:[{1}], {0:e}");
+            $crate::arch::x86_64::percpu::per_cpu!(@store $name add64 u64 reg "add qword ptr gs:[{1}], {0}");
 
             #[inline(always)]
             unsafe fn sub32(value: u32) -> bool {
@@ -99,6 +98,8 @@ macro_rules! per_cpu {
         }
     };
 }
+
+pub(crate) use per_cpu;
 
 impl<P, T> Variable<P, T> {
     pub const fn new(template: T) -> Self {

@@ -4,9 +4,9 @@ use super::super::interrupts;
 use crate::arch::x86_64::ap::entry::{Entry, State};
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::percpu::copies;
+use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::topology::{self, Topology};
 use crate::arch::x86_64::{cr, fpu, percpu, syscall};
-use crate::per_cpu;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 /// Where a CPU sits, as it has told.

@@ -20,8 +20,8 @@
 //! that is ever held with interrupts on, and not call anybody themselves and wait.
 
 use crate::arch::x86_64::percpu::mask::{AtomicCpuMask, CpuMask};
+use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, NoPreemption, copies};
-use crate::per_cpu;
 use crate::platform::Handler;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 

@@ -16,8 +16,8 @@ use super::{call, is_alone};
 use crate::arch::x86_64::cr;
 use crate::arch::x86_64::paging::live;
 use crate::arch::x86_64::percpu::mask::CpuMask;
+use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, NoPreemption, copies};
-use crate::per_cpu;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// In [`SPACE`]: the address space is only borrowed.
