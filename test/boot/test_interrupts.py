@@ -63,7 +63,7 @@ class Counters:
 
     def __init__(self, guest):
         self.guest, seen = guest, []
-        template = re.search(r"(0x[0-9a-f]+)\s+\d+ cpu_data$", guest.command("sym cpu_data"), re.MULTILINE)
+        template = re.search(r"(0x[0-9a-f]+) <cpu_data\+0x0>", guest.command("sym cpu_data"))
         base = re.search(r"gsbase\s+([0-9a-f]+)", guest.command("regs"))
         self.data = f"{int(template[1], 16) + int(base[1], 16) & 2**64 - 1:#x}"
         for _ in range(5):

@@ -21,8 +21,8 @@ per_cpu! {
 
 /// Fewer where each step is slow.
 const CALLS: u64 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
-const STORM: usize = if cfg!(debug_assertions) { 500 } else { 5_000 };
-const UNMAPS: u64 = if cfg!(debug_assertions) { 200 } else { 2_000 };
+const STORM: usize = if cfg!(debug_assertions) { 200 } else { 1_000 };
+const UNMAPS: u64 = if cfg!(debug_assertions) { 50 } else { 300 };
 /// At the end of vmalloc's region, beside what the test `tlb` uses.
 const PAGE: u64 = HEAP_BASE + (509 << 30);
 
