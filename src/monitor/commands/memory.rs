@@ -135,10 +135,8 @@ pub fn free<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         }
         let (min, low, high) = (marks.min, marks.low, marks.high);
         let name = zone.name();
-        let _ = write!(
-            out,
-            "  {name}: {free} pages free, which is {level}, marks {min} {low} {high}, blocks"
-        );
+        let _ =
+            write!(out, "  {name}: {free} pages free, which is {level}, marks {min} {low} {high}, blocks");
         for (order, count) in blocks.iter().enumerate().filter(|(_, count)| **count > 0) {
             let _ = write!(out, " {count}*2^{order}");
         }
