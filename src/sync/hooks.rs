@@ -4,6 +4,8 @@
 //! thread could lose its CPU to another one that then spins for the first one's lock until its time is over.
 //! On the host each thread of a test is a CPU. In the loader there is one CPU and nothing that preempts.
 
+pub use live::*;
+
 #[cfg(target_os = "none")]
 mod live {
     use crate::arch::x86_64::percpu;
@@ -119,5 +121,3 @@ mod live {
         std::thread::yield_now();
     }
 }
-
-pub use live::*;

@@ -89,6 +89,9 @@ mod live {
 pub use live::{Scheduler, register};
 
 #[cfg(test)]
+pub use host::{PARKED, now_ns};
+
+#[cfg(test)]
 mod host {
     use super::{Kernel, NEVER, Parker};
     use core::sync::atomic::{AtomicU64, Ordering};
@@ -140,6 +143,3 @@ mod host {
         }
     }
 }
-
-#[cfg(test)]
-pub use host::{PARKED, now_ns};

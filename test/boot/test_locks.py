@@ -40,7 +40,7 @@ def every_command(t):
     """A debug build checks the order of locks under every display: a wrong one would be a panic."""
     guest = t.boot(outputs=build.DEBUG)
     for command in ("acpi all", "bench", "bootinfo", "bt", "clocks", "cpu", "date", "dmesg", "fault pf", "free", "gdt", "help", "history", "idt",
-                    "irq", "leaks", "maps", "memmap", "pci", "pt kernel_main", "regs", "slabs", "sleep 0.1", "timers", "uptime", "user hello", "user"):
+                    "irq", "leaks", "maps", "memmap", "pci", "pt kernel_main", "regs", "slabs", "sleep 0.1", "timers", "uptime", "user registers", "user"):
         output = guest.command(command, timeout=60)
         check("lock order" not in output and "panic:" not in output, f"{command} says:\n{output}")
 

@@ -47,7 +47,7 @@ class Locks(gdb.Command):
             machine.fail("this kernel does not know who holds its locks: only a debug build does")
         fields = ("held", "busy")
         bases = parts(machine.static("sis::arch::x86_64::percpu::copies::BASES"))
-        running = sum(int(machine.find_struct(base, ("v",))["v"]["value"]) != 0 for base in bases)
+        running = sum(machine.virtual(int(base.address), 8) != bytes(8) for base in bases)
         for number, cpu in enumerate(parts(symbol.value())[:running]):
             show(f"cpu {number}", machine.find_struct(cpu, fields))
         show("task", machine.find_struct(machine.static("sis::sync::checks::on::place::TASK_LOCKS"), fields))

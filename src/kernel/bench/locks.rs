@@ -59,11 +59,11 @@ pub fn epoch() -> Option<u64> {
     static EPOCHS: Epochs<Here, 1> = Epochs::new();
     static TABLE: Protected<u64> = Protected::new();
     EPOCHS.retire(TABLE.replace(Some(Fresh::new(1))));
-    let mut good = true;
     let result = per_operation(|| {
         let reading = EPOCHS.read();
-        good &= black_box(TABLE.get(&reading).copied()) == Some(1);
+        black_box(TABLE.get(&reading).map_or(0, |value| *value));
     });
+    let mut good = TABLE.get(&EPOCHS.read()) == Some(&1);
     EPOCHS.retire(TABLE.replace(None));
     EPOCHS.quiescent();
     good &= EPOCHS.collect() > 0 && !EPOCHS.has_retired();

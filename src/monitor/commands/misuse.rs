@@ -92,7 +92,7 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     heap::on_violation(Some(note));
     provoke(object, LAYOUT);
     heap::on_violation(None);
-    let found = core::mem::replace(&mut *FOUND.lock(), [None; 4]);
+    let found = core::mem::take(&mut *FOUND.lock());
     found.iter().flatten().for_each(|found| print(found, call.out));
     Ok(())
 }

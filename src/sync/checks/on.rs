@@ -73,29 +73,6 @@ mod place {
     }
 }
 
-#[cfg(test)]
-mod place {
-    use super::Account;
-    use core::cell::RefCell;
-
-    std::thread_local! {
-        static ACCOUNTS: [RefCell<Account>; 2] = const { [const { RefCell::new(Account::new()) }; 2] };
-    }
-
-    fn with<R>(number: usize, f: impl FnOnce(&mut Account) -> R) -> Option<R> {
-        // A thread that ends may have dropped them.
-        ACCOUNTS.try_with(|accounts| Some(f(&mut *accounts[number].try_borrow_mut().ok()?))).ok().flatten()
-    }
-
-    pub fn with_cpu<R>(f: impl FnOnce(&mut Account) -> R) -> Option<R> {
-        with(0, f)
-    }
-
-    pub fn with_task<R>(f: impl FnOnce(&mut Account) -> R) -> Option<R> {
-        with(1, f)
-    }
-}
-
 use place::{with_cpu, with_task};
 
 /// Tells of a finding, with the checks of this CPU off meanwhile.
@@ -277,5 +254,28 @@ pub fn for_each_held(visit: &mut dyn FnMut(Entry)) {
     while let Some(entry) = with_cpu(|cpu| cpu.held.entries().get(at).copied()).flatten() {
         visit(entry);
         at += 1;
+    }
+}
+
+#[cfg(test)]
+mod place {
+    use super::Account;
+    use core::cell::RefCell;
+
+    std::thread_local! {
+        static ACCOUNTS: [RefCell<Account>; 2] = const { [const { RefCell::new(Account::new()) }; 2] };
+    }
+
+    fn with<R>(number: usize, f: impl FnOnce(&mut Account) -> R) -> Option<R> {
+        // A thread that ends may have dropped them.
+        ACCOUNTS.try_with(|accounts| Some(f(&mut *accounts[number].try_borrow_mut().ok()?))).ok().flatten()
+    }
+
+    pub fn with_cpu<R>(f: impl FnOnce(&mut Account) -> R) -> Option<R> {
+        with(0, f)
+    }
+
+    pub fn with_task<R>(f: impl FnOnce(&mut Account) -> R) -> Option<R> {
+        with(1, f)
     }
 }
