@@ -6,6 +6,7 @@
 mod memory;
 mod paging;
 mod space;
+mod threads;
 
 use crate::arch::x86_64::{idle, interrupts, tsc};
 use crate::platform::pc::vectors;
@@ -70,6 +71,24 @@ pub const TABLE: &[Bench] = &[
         run: space::fork,
     },
     Bench { name: "exit", about: "and give the child's back", unit: Unit::Ticks, run: space::exit },
+    Bench {
+        name: "yield",
+        about: "switch to another thread, by yield",
+        unit: Unit::Ticks,
+        run: threads::switch,
+    },
+    Bench {
+        name: "wakeup",
+        about: "wake a more urgent thread, to its next instruction",
+        unit: Unit::Ticks,
+        run: threads::wake_up,
+    },
+    Bench {
+        name: "spawn",
+        about: "a thread begins, ends and is joined",
+        unit: Unit::Ticks,
+        run: threads::spawn_and_join,
+    },
 ];
 
 /// Operations that one figure is the mean of.

@@ -1,36 +1,59 @@
-//! What the CPU does when there is nothing to do: prints what waits, paints the screen, sleeps.
+//! What a CPU does when there is nothing to do: prints what waits, paints the screen, sleeps.
+//!
+//! It is a thread like others, but for its class: it runs when nobody else wants to. An interrupt that wakes a thread
+//! switches to it from within HLT (asm/interrupts.S), so nothing is to be looked for afterwards.
 
 use super::traps;
 use crate::arch::x86_64::{idle, interrupts};
 use crate::log;
+use crate::task::{self, schedule};
 use crate::tty::console;
 
-/// What the other CPUs do: nothing, until something comes. Called with interrupts off.
-pub fn run() -> ! {
+/// What a CPU other than the first does, which has no other thread to begin with: called with interrupts off.
+pub fn run_other() -> ! {
+    task::init_cpu();
     loop {
         idle::prepare();
         interrupts::disable();
-        idle::wait();
-    }
-}
-
-/// Sleeps until `ready` says so. It is asked with interrupts off, after each interrupt.
-pub fn wait_until(mut ready: impl FnMut() -> bool) {
-    loop {
-        traps::report_missed_nmi();
-        console::idle();
-        idle::prepare();
-        interrupts::disable();
-        if ready() {
+        if schedule::is_wanted() {
             interrupts::enable();
-            return;
-        }
-        // Lines that came while others were painted.
-        if log::is_waiting() || traps::nmi_is_missed() || console::must_poll() {
-            interrupts::enable();
-            core::hint::spin_loop();
+            task::yield_now();
         } else {
             idle::wait();
         }
+    }
+}
+
+/// An idle thread.
+pub fn run(_: usize) -> usize {
+    loop {
+        tidy();
+        idle::prepare();
+        interrupts::disable();
+        // Lines that came while others were painted; and threads, should an interrupt have woken one just before.
+        if log::is_waiting() || traps::nmi_is_missed() || schedule::is_wanted() {
+            interrupts::enable();
+            task::yield_now();
+        } else {
+            idle::wait();
+        }
+    }
+}
+
+/// Says what handlers could not say.
+fn tidy() {
+    traps::report_missed_nmi();
+    console::idle();
+}
+
+/// Waits for something typed. The screen is painted first, for the idle thread may not have its turn for long.
+pub fn wait_for_input() {
+    tidy();
+    if console::must_poll() {
+        // No sleep is short enough for a port without a FIFO.
+        core::hint::spin_loop();
+        task::yield_now();
+    } else {
+        console::READERS.wait_until(console::has_input);
     }
 }

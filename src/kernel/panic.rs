@@ -9,9 +9,10 @@ use super::backtrace;
 use super::image::Named;
 use super::traps::Report;
 use crate::arch::x86_64::backtrace::frame_pointer;
-use crate::arch::x86_64::{cr, interrupts, probe, recover, reset};
+use crate::arch::x86_64::{cr, interrupts, percpu, probe, recover, reset};
 use crate::log;
 use crate::platform::{Machine, Platform};
+use crate::task::thread as task;
 use crate::tty::console::{self, Emergency};
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -84,7 +85,13 @@ fn begin(message: core::fmt::Arguments<'_>) -> Emergency {
     match depth {
         0 => {
             let _ = writeln!(out, "\npanic: {message}");
-            let _ = writeln!(out, "  cpu 0, task boot, {} s after the kernel's entry", log::Elapsed::now());
+            let _ = writeln!(
+                out,
+                "  cpu {}, task {}, {} s after the kernel's entry",
+                percpu::number(),
+                task::current_name(),
+                log::Elapsed::now()
+            );
         }
         1 => {
             let _ = writeln!(out, "\npanic inside a panic: {message}");

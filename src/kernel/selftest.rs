@@ -6,6 +6,7 @@
 mod mm;
 mod pci_intx;
 mod space;
+mod threads;
 mod tlb;
 
 use super::image;
@@ -115,6 +116,22 @@ pub const TESTS: &[SelfTest] = &[
     SelfTest { name: "mm-tables", about: "a program's pages are its own and keep W^X", run: space::tables },
     SelfTest { name: "mm-fork", about: "a program and its copies count for themselves", run: space::fork },
     SelfTest { name: "mm-devices", about: "no device page is cached", run: mm::devices },
+    SelfTest {
+        name: "smp-switch",
+        about: "threads run by rank, by turns, and as long as they should",
+        run: threads::switch,
+    },
+    SelfTest {
+        name: "smp-threads",
+        about: "10,000 threads begin and end, and leave nothing behind",
+        run: threads::many,
+    },
+    SelfTest { name: "smp-wait", about: "no wake-up is lost, and no sleep ends early", run: threads::wait },
+    SelfTest {
+        name: "smp-fpu",
+        about: "every register survives 10,000 preemptions of 64 threads",
+        run: threads::registers,
+    },
     SelfTest {
         name: "pci-intx",
         about: "a PCI device's interrupt arrives where its pin is said to lead",

@@ -11,7 +11,8 @@ use super::page_source;
 use crate::arch::x86_64::pages;
 use crate::arch::x86_64::paging::{LEVELS, Owner, PageTables, Table, TableMemory, live, page_size};
 use crate::boot::layout::{DIRECT_MAP_BASE, ECAM_BASE, HEAP_BASE, MMIO_BASE, PERCPU_BASE};
-use spin::{Mutex, MutexGuard, Once};
+use crate::sync::{PreemptGuard, PreemptLock};
+use spin::Once;
 
 /// Memory for tables, through the direct map.
 #[derive(Clone, Copy, Debug)]
@@ -35,15 +36,15 @@ impl TableMemory for TablePages {
     }
 }
 
-static TABLES: Once<Mutex<PageTables<TablePages>>> = Once::new();
+static TABLES: Once<PreemptLock<PageTables<TablePages>>> = Once::new();
 
 /// Regions that grow, and how many top entries they get, of 512 GiB each. Machines with 40 address bits put large
 /// windows of devices into the second.
 const REGIONS: [(u64, u64); 4] = [(HEAP_BASE, 1), (MMIO_BASE, 2), (ECAM_BASE, 1), (PERCPU_BASE, 1)];
 
 /// The tables, to oneself.
-pub fn lock() -> MutexGuard<'static, PageTables<TablePages>> {
-    TABLES.call_once(|| Mutex::new(take_over())).lock()
+pub fn lock() -> PreemptGuard<'static, PageTables<TablePages>> {
+    TABLES.call_once(|| PreemptLock::new(take_over())).lock()
 }
 
 fn take_over() -> PageTables<TablePages> {

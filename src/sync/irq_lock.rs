@@ -4,7 +4,7 @@
 //! it has itself interrupted. So whatever is done under it must be short. An NMI or a machine check comes
 //! anyway: their handlers use [`IrqLock::try_lock`].
 
-use crate::arch::x86_64::interrupts;
+use crate::arch::x86_64::{interrupts, preempt};
 use core::ops::{Deref, DerefMut};
 use spin::{Mutex, MutexGuard};
 
@@ -70,6 +70,10 @@ impl<T> Drop for IrqGuard<'_, T> {
         // SAFETY: dropped once, here.
         unsafe { core::mem::ManuallyDrop::drop(&mut self.guard) };
         interrupts::restore(self.were_on);
+        if self.were_on {
+            // A thread that was woken under the lock may be more urgent than this one.
+            preempt::check();
+        }
     }
 }
 

@@ -9,14 +9,15 @@
 //! Log lines made in a handler wait in the ring until [`print_log`] is called from somewhere else.
 
 use super::options::{DEFAULT_BAUD, Selection};
+use crate::arch::x86_64::preempt::NoPreemption;
 use crate::drivers::fbcon::Console as TextConsole;
 use crate::drivers::framebuffer::Framebuffer;
 use crate::drivers::serial::uart16550::Uart;
 use crate::log;
 use crate::platform::{Machine, Platform};
-use crate::sync::IrqLock;
+use crate::sync::{IrqLock, PreemptLock};
+use crate::task::WaitQueue;
 use core::fmt::{self, Write};
-use spin::Mutex;
 
 /// Bytes typed ahead that are kept.
 const INPUT: usize = 1024;
@@ -58,10 +59,10 @@ static SERIAL: IrqLock<Serial> = IrqLock::new(Serial {
 });
 
 /// The framebuffer; its text is apart, so that its 128 KiB of zeros stay out of the image file.
-static SCREEN: Mutex<Option<Framebuffer>> = Mutex::new(None);
+static SCREEN: PreemptLock<Option<Framebuffer>> = PreemptLock::new(None);
 
 /// What the screen shows. Locked only while [`SCREEN`] is.
-static TEXT: Mutex<TextConsole> = Mutex::new(TextConsole::new());
+static TEXT: PreemptLock<TextConsole> = PreemptLock::new(TextConsole::new());
 
 impl Serial {
     fn open(&mut self, port: Option<(usize, u32)>) {
@@ -174,12 +175,21 @@ pub fn use_interrupt() {
     }
 }
 
+/// Who waits for something typed.
+pub static READERS: WaitQueue = WaitQueue::new();
+
 /// The serial port's interrupt handler: empties the receiver.
 pub fn serial_interrupt(_: usize) {
     let mut serial = SERIAL.lock();
+    let mut came = false;
     while let Some(byte) = serial.uart.as_mut().and_then(Uart::try_read) {
         serial.received.by_interrupt += 1;
         serial.push(byte);
+        came = true;
+    }
+    drop(serial);
+    if came {
+        READERS.wake_all();
     }
 }
 
@@ -229,26 +239,17 @@ pub fn drain() {
 /// Prints the log lines that the consoles have not had. In an interrupt handler it does nothing: they wait.
 pub fn print_log() {
     if !Machine::in_interrupt() {
-        print_waiting();
+        let mut buffer = log::LineBuffer::new();
+        // Line by line to oneself: another thread that printed the next one before this one would mix them up.
+        while print_line(&mut buffer) {}
     }
 }
 
-fn print_waiting() {
-    let mut buffer = log::LineBuffer::new();
-    while let Some(line) = log::next_for_console(&mut buffer) {
-        write(line);
-        write("\n");
-    }
-}
-
-/// The same for work that runs on top of interrupted code: prints if that code is not printing itself. Else it does
-/// nothing and returns false.
-pub fn print_log_on_top() -> bool {
-    if SCREEN.try_lock().is_none() || TEXT.try_lock().is_none() {
-        return false;
-    }
-    // This CPU's interrupted code does not go on meanwhile, so the locks stay free, or come free.
-    print_waiting();
+fn print_line(buffer: &mut log::LineBuffer) -> bool {
+    let _together = NoPreemption::new();
+    let Some(line) = log::next_for_console(buffer) else { return false };
+    write(line);
+    write("\n");
     true
 }
 

@@ -28,3 +28,4 @@ import descriptors  # noqa: E402, F401
 import dmesg  # noqa: E402, F401
 import entry  # noqa: E402, F401
 import paging  # noqa: E402, F401
+import threads  # noqa: E402, F401

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A handler runs with interrupts off and does what cannot wait: it takes the byte, stops the clock. What can
-//! wait it leaves to [`defer`]: that runs at the end of the outermost interrupt, with interrupts on.
+//! wait it leaves to [`defer`]. Once there are threads, one of them does that work ([`defer_to`]); before, it is done at
+//! the end of the outermost interrupt, with interrupts on.
 //!
 //! Vectors are given out by [`allocate`], to an owner with a name. One that nobody asked for is counted and
 //! otherwise ignored; the spurious vectors of the interrupt controllers get no end-of-interrupt.
@@ -192,7 +193,16 @@ static WAITING: AtomicBool = AtomicBool::new(false);
 
 static QUEUE: IrqLock<Queue> = IrqLock::new(Queue { work: [None; DEFERRED], first: 0, len: 0 });
 
-/// Leaves work for the end of the outermost interrupt. A piece that already waits is not queued again, so
+/// Who is told that something waits: `fn()`; null while work is done at the end of the interrupt.
+static WORKER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From here on `wake` is called when something waits, and somebody calls [`run_one_deferred`] then.
+pub fn defer_to(wake: fn()) {
+    WORKER.store(wake as *mut (), Ordering::Release);
+    wake();
+}
+
+/// Leaves work for later. A piece that already waits is not queued again, so
 /// that a handler may ask every time. False if the queue is full: the caller keeps what it has.
 pub fn defer(run: Handler, argument: usize) -> bool {
     let mut queue = QUEUE.lock();
@@ -206,11 +216,37 @@ pub fn defer(run: Handler, argument: usize) -> bool {
     let at = (queue.first + queue.len) % DEFERRED;
     queue.work[at] = Some(Work { run, argument });
     queue.len += 1;
-    WAITING.store(true, Ordering::Relaxed);
+    let worker = WORKER.load(Ordering::Acquire);
+    if worker.is_null() {
+        WAITING.store(true, Ordering::Relaxed);
+        return true;
+    }
+    drop(queue);
+    // SAFETY: `defer_to` alone stores there, and what it stores is such a function.
+    let wake = unsafe { core::mem::transmute::<*mut (), fn()>(worker) };
+    wake();
     true
 }
 
-/// Does what waits, with interrupts on. Called with them off, and returns so. Interrupts that come meanwhile
+impl Queue {
+    fn take(&mut self) -> Option<Work> {
+        self.len = self.len.checked_sub(1)?;
+        let at = self.first;
+        self.first = (at + 1) % DEFERRED;
+        self.work[at].take()
+    }
+}
+
+/// Does one piece of what waits; false if nothing does. For the one thread that [`defer_to`] wakes.
+pub fn run_one_deferred() -> bool {
+    let work = QUEUE.lock().take();
+    if let Some(Work { run, argument }) = work {
+        run(argument);
+    }
+    work.is_some()
+}
+
+/// Does what waits, with interrupts on, while there is no thread to do it. Called with them off, and returns so. Interrupts that come meanwhile
 /// leave their work to this loop.
 fn run_deferred() {
     let cpu = percpu::current();
@@ -220,20 +256,14 @@ fn run_deferred() {
     loop {
         let work = {
             let mut queue = QUEUE.lock();
-            if queue.len == 0 {
-                WAITING.store(false, Ordering::Relaxed);
-                break;
-            }
-            let at = queue.first;
-            queue.first = (at + 1) % DEFERRED;
-            queue.len -= 1;
-            queue.work[at].take()
+            let work = queue.take();
+            WAITING.store(work.is_some(), Ordering::Relaxed);
+            work
         };
-        if let Some(Work { run, argument }) = work {
-            cpu_interrupts::enable();
-            run(argument);
-            cpu_interrupts::disable();
-        }
+        let Some(Work { run, argument }) = work else { break };
+        cpu_interrupts::enable();
+        run(argument);
+        cpu_interrupts::disable();
     }
     cpu.in_deferred.store(false, Ordering::Relaxed);
 }
