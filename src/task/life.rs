@@ -53,7 +53,7 @@ pub fn spawn(name: &str, policy: Policy, entry: Entry, argument: usize) -> Resul
 fn prepare(name: &str, policy: Policy, entry: Entry, argument: usize) -> Result<ThreadRef, NoThread> {
     let stack = Stack::new().map_err(|_| NoThread)?;
     let top = stack.top();
-    let Some(thread) = Thread::new(Name::new(name), policy, None, (entry, argument)) else {
+    let Some(thread) = Thread::create(Name::new(name), policy, None, (entry, argument)) else {
         stack.keep();
         return Err(NoThread);
     };
@@ -122,7 +122,7 @@ pub fn init(idle: Entry) {
     fn nothing(_: usize) -> usize {
         0
     }
-    let boot = Thread::new(Name::new("boot"), Policy::Normal(0), None, (nothing, 0));
+    let boot = Thread::create(Name::new("boot"), Policy::Normal(0), None, (nothing, 0));
     let idle = prepare("idle/0", Policy::Idle, idle, 0);
     let (Some(boot), Ok(idle)) = (boot, idle) else { panic!("no memory for the first threads") };
     fpu::init();
@@ -143,7 +143,7 @@ pub fn init(idle: Entry) {
 /// If memory is out.
 pub fn init_cpu() {
     let number = percpu::number();
-    let idle = Thread::new(Name::numbered("idle/", number), Policy::Idle, None, (|_| 0, 0));
+    let idle = Thread::create(Name::numbered("idle/", number), Policy::Idle, None, (|_| 0, 0));
     let Some(idle) = idle else { panic!("no memory for the idle thread of CPU {number}") };
     // SAFETY: it never ends, so its reference stays for good.
     let idle = unsafe { &*(idle.into_raw() as *const Thread) };

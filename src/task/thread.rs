@@ -139,7 +139,7 @@ static ALL: IrqLock<All> = IrqLock::new(All { first: core::ptr::null(), count: 0
 
 impl Thread {
     /// A thread in the list of all, with one reference, that of the scheduler; `None` if memory is out.
-    pub(super) fn new(
+    pub(super) fn create(
         name: Name,
         policy: Policy,
         stack: Option<Stack>,

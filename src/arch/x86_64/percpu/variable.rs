@@ -51,7 +51,7 @@ macro_rules! per_cpu {
         $visibility static $name: $crate::arch::x86_64::percpu::Variable<$name, $type> =
             $crate::arch::x86_64::percpu::Variable::new($value);
 
-        #[allow(non_camel_case_types)]
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms)]
         #[doc(hidden)]
         $visibility enum $name {}
 
