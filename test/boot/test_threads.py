@@ -57,7 +57,8 @@ def named(t):
 def in_gdb(t, build):
     """`sis threads` lists them; `sis bt` walks one that waits, one that does not exist, and leaves the machine as it was."""
     with Debugged(t, build) as debugged:
-        text = debugged.run("sis threads", "sis bt monitor", "sis bt worker", "sis bt nobody", "sis bt 1", "info registers rip")
+        # At the idle thread's door, after a key: so the monitor certainly waits.
+        text = debugged.run("break idle_wait", "continue", "sis threads", "sis bt monitor", "sis bt worker", "sis bt nobody", "sis bt 1", "info registers rip", typed="")
         for line in (r"monitor +waiting +normal 0 +cpu 0", r"idle/0 +running +idle +cpu 0", r"worker +waiting +fifo \d+"):
             check(re.search(line, text), f"no line like {line}:\n{text}")
         monitor = text.split("monitor, waiting:")[1].split("worker, waiting:")[0]

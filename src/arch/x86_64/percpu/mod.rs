@@ -86,7 +86,7 @@ pub fn gs_base() -> u64 {
 #[inline]
 pub fn current() -> &'static PerCpu {
     // SAFETY: the copy of a CPU that runs is there for good, and a PerCpu may be shared.
-    unsafe { &*(&raw const CPU).cast::<PerCpu>().byte_add(gs_base() as usize) }
+    unsafe { &*(&raw const CPU).cast::<PerCpu>().wrapping_byte_add(gs_base() as usize) }
 }
 
 /// Makes the boot CPU's copy known, and tells its interrupt stacks whose they are. GS is good since asm/entry.S.
