@@ -62,7 +62,7 @@ def in_gdb(t, build):
         for line in (r"monitor +waiting +normal 0 +cpu 0", r"idle/0 +running +idle +cpu 0", r"worker +waiting +fifo \d+"):
             check(re.search(line, text), f"no line like {line}:\n{text}")
         monitor = text.split("monitor, waiting:")[1].split("worker, waiting:")[0]
-        for function in ("park", "wait_for_input", "run", "start_high"):
+        for function in ("park", "wait_until", "shell::run", "start_high"):
             check(function in monitor, f"the monitor's backtrace does not name {function}:\n{monitor}")
         worker = text.split("worker, waiting:")[1].split("no thread nobody")[0]
         for function in ("park", "worker", "thread_main", "thread_start"):
