@@ -127,10 +127,19 @@ trap_return:
         .balign 16
 trap_interrupt:
         ENTER_AND_CALL interrupt_handler
-        test    byte ptr [rsp + FRAME_CS], 3
+        /* Is another thread to run, and may it? One word says both (src/arch/x86_64/preempt.rs). The switch happens in
+         * there, on this stack, and it returns when this thread has its turn again. */
+        cmp     dword ptr gs:[cpu_data + PERCPU_PREEMPT], 0
+        je      3f
+2:      test    byte ptr [rsp + FRAME_CS], 3
         jz      1f
         swapgs
-1:      RESTORE_REGISTERS_AND_RETURN
+1:      .cfi_remember_state
+        RESTORE_REGISTERS_AND_RETURN
+        .cfi_restore_state
+3:      mov     rdi, rsp
+        call    preempt_interrupted
+        jmp     2b
         .cfi_endproc
         .size   trap_interrupt, . - trap_interrupt
 

@@ -5,7 +5,7 @@
 //! `docs/reading-order` says where to begin.
 //!
 //! A layer uses those below it only; `make check` reads the `use` lines. From the hardware up:
-//! `boot` (what both programs share), `arch`, `log`, `platform`, `drivers`, `tty`, `kernel` (traps, panics,
+//! `boot` (what both programs share), `arch`, `log`, `platform`, `mm`, `task`, `drivers`, `tty`, `kernel` (traps, panics,
 //! self-tests), `monitor`, and `start`, which brings all of them up.
 
 #![cfg_attr(not(test), no_std)]
@@ -30,6 +30,7 @@ pub mod start;
 pub mod sync;
 #[cfg(any(test, target_os = "none"))]
 pub mod syscall;
+#[cfg(any(test, target_os = "none"))]
 pub mod task;
 #[cfg(any(test, target_os = "none"))]
 mod testing;

@@ -18,7 +18,7 @@ use crate::platform::pc::{Found, Options as MachineOptions, clock};
 use crate::platform::{Machine, Platform};
 use crate::tty::console;
 use crate::tty::options::{DEFAULT_BAUD, Selection};
-use crate::{kernel, log as klog, mm, monitor, platform};
+use crate::{kernel, log as klog, mm, monitor, platform, task};
 use core::fmt;
 use log::{error, info, warn};
 
@@ -26,6 +26,8 @@ use log::{error, info, warn};
 /// Called once, by asm/entry.S, with what the loader passed.
 pub unsafe fn run(info: *const BootInfo) -> ! {
     let entry = tsc::read();
+    // SAFETY: once, before interrupts and before anybody asks for per-CPU data, which the first lock does.
+    unsafe { percpu::install_boot_cpu() };
     klog::init();
     klog::set_sink(console::print_log);
 
@@ -44,8 +46,6 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     };
     assert_eq!(guards, stacks::all().len(), "a guard page was not mapped as one page of its own");
     enable_cpu();
-    // SAFETY: once, before interrupts and before anybody asks for per-CPU data.
-    unsafe { percpu::install_boot_cpu() };
 
     open_console(info, &options);
     info!(target: "kernel", "SIS {} ({})", env!("CARGO_PKG_VERSION"), build_name());
@@ -56,9 +56,11 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     mm::init(boot_info::regions());
     mm::heap::name_sites_by(kernel::backtrace::allocation_site);
     platform::pc::init(found(info), machine_options(&options));
+    task::init(kernel::idle::run);
+    set_slice(&options);
     platform::pc::events::on_button(power_button);
     kernel::user::init();
-    platform::pc::cpus::idle_by(kernel::idle::run);
+    platform::pc::cpus::idle_by(kernel::idle::run_other);
     platform::pc::cpus::start(cpus_options(&options), info.trampoline, mm::heap::add_cpu);
     start_interrupts(&options);
     report_boot_times(info, entry);
@@ -179,6 +181,16 @@ fn report_memory() {
     );
 }
 
+/// `slice=`: how long threads run before others have their turn. For tests, which want it short.
+fn set_slice(options: &CommandLine<'_>) {
+    match options.number("slice") {
+        Ok(Some(us)) if us > 0 => _ = task::schedule::set_slice(us.saturating_mul(1000)),
+        Ok(None) => {}
+        Ok(Some(_)) => warn!(target: "task", "slice=0: no time at all"),
+        Err(bad) => warn!(target: "task", "{bad}"),
+    }
+}
+
 /// Gives the serial port its line, and turns interrupts on.
 fn start_interrupts(options: &CommandLine<'_>) {
     if let Some((port, line)) =
@@ -197,17 +209,12 @@ fn start_interrupts(options: &CommandLine<'_>) {
     interrupts::enable();
 }
 
-/// The power button: the end in good order. False if the console is in use by what was interrupted: then later.
-fn power_button() -> bool {
-    if !console::print_log_on_top() {
-        return false;
-    }
+/// The power button: the end in good order. In deferred work.
+fn power_button() {
     info!(target: "power", "the power button was pressed: turning off");
-    console::print_log_on_top();
     console::drain();
     let reason = Machine::power_off();
     error!(target: "power", "{reason}");
-    true
 }
 
 /// What the loader knows about the machine.

@@ -7,6 +7,7 @@ mod locks;
 mod memory;
 mod paging;
 mod space;
+mod threads;
 
 use crate::arch::x86_64::{idle, interrupts, tsc};
 use crate::platform::pc::vectors;
@@ -94,6 +95,24 @@ pub const TABLE: &[Bench] = &[
         about: "look at a table that epochs protect",
         unit: Unit::Ticks,
         run: locks::epoch,
+    },
+    Bench {
+        name: "yield",
+        about: "switch to another thread, by yield",
+        unit: Unit::Ticks,
+        run: threads::switch,
+    },
+    Bench {
+        name: "wakeup",
+        about: "wake a more urgent thread, to its next instruction",
+        unit: Unit::Ticks,
+        run: threads::wake_up,
+    },
+    Bench {
+        name: "spawn",
+        about: "a thread begins, ends and is joined",
+        unit: Unit::Ticks,
+        run: threads::spawn_and_join,
     },
 ];
 

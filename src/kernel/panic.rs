@@ -13,6 +13,7 @@ use crate::arch::x86_64::backtrace::frame_pointer;
 use crate::arch::x86_64::{cr, interrupts, percpu, probe, recover, reset};
 use crate::log;
 use crate::platform::{Machine, Platform};
+use crate::task::thread as task;
 use crate::tty::console::{self, Emergency};
 use core::fmt::Write;
 use core::panic::PanicInfo;
@@ -95,8 +96,9 @@ fn begin(message: core::fmt::Arguments<'_>) -> Emergency {
             let _ = writeln!(out, "\npanic: {message}");
             let _ = writeln!(
                 out,
-                "  cpu {}, task boot, {} s after the kernel's entry",
+                "  cpu {}, task {}, {} s after the kernel's entry",
                 percpu::number(),
+                task::current_name(),
                 log::Elapsed::now()
             );
         }

@@ -8,6 +8,7 @@ mod mm_short;
 mod pci_intx;
 mod smp;
 mod space;
+mod threads;
 mod tlb;
 
 use super::image;
@@ -143,6 +144,22 @@ pub const TESTS: &[SelfTest] = &[
         name: "smp-time",
         about: "one clock for all CPUs, which never steps back",
         run: smp::one_time,
+    },
+    SelfTest {
+        name: "smp-switch",
+        about: "threads run by rank, by turns, and as long as they should",
+        run: threads::switch,
+    },
+    SelfTest {
+        name: "smp-threads",
+        about: "10,000 threads begin and end, and leave nothing behind",
+        run: threads::many,
+    },
+    SelfTest { name: "smp-wait", about: "no wake-up is lost, and no sleep ends early", run: threads::wait },
+    SelfTest {
+        name: "smp-fpu",
+        about: "every register survives 10,000 preemptions of 64 threads",
+        run: threads::registers,
     },
     SelfTest {
         name: "pci-intx",

@@ -10,6 +10,8 @@ use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::{cr, debug, idle, mca, percpu, probe, recover, stacks, syscall};
+use crate::task::stack;
+use crate::task::thread::current_name;
 use crate::tty::console;
 use ::log::Level;
 use core::fmt::{self, Write};
@@ -201,10 +203,17 @@ impl Report<'_> {
         writeln!(out, "exception: {self}")?;
         writeln!(out, "  rip {}", Named(self.frame.rip))?;
         if let Some(stack) = self.overflowed_stack() {
-            writeln!(out, "  kernel stack overflow in task boot: the {stack} stack ran into its guard page")?;
+            writeln!(
+                out,
+                "  kernel stack overflow in task {}: the {stack} stack ran into its guard page",
+                current_name()
+            )?;
         } else if self.frame.vector == DOUBLE_FAULT {
             match stacks::name(self.frame.rsp) {
                 Some(stack) => writeln!(out, "  on the {stack} stack")?,
+                None if stack::contains(self.frame.rsp) => {
+                    writeln!(out, "  on the stack of task {}", current_name())?
+                }
                 None => writeln!(out, "  rsp {:#x} is in no stack of the kernel's", self.frame.rsp)?,
             }
         }
@@ -222,7 +231,10 @@ impl Report<'_> {
     /// itself finds no stack and becomes a double fault; CR2 still holds the address.
     fn overflowed_stack(&self) -> Option<&'static str> {
         matches!(self.frame.vector, PAGE_FAULT | DOUBLE_FAULT)
-            .then(|| stacks::overflowed(self.cr2, self.frame.rsp))
+            .then(|| {
+                let threads = || stack::is_overflow(self.cr2, self.frame.rsp).then_some("thread's");
+                stacks::overflowed(self.cr2, self.frame.rsp).or_else(threads)
+            })
             .flatten()
     }
 

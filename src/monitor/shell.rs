@@ -5,6 +5,7 @@ use super::editor::{CAPACITY, Completer, Editor, Event};
 use super::parse::Words;
 use crate::kernel::idle;
 use crate::sync::{Mutex, Rank};
+use crate::task::{Name, Thread};
 use crate::tty::console;
 use core::fmt::Write;
 
@@ -38,11 +39,12 @@ pub fn print_history(out: &mut dyn Write) {
 
 /// Prompts, reads and runs, for ever.
 pub fn run() -> ! {
+    Thread::rename(Name::new("monitor"));
     let mut out = console::Output;
     EDITOR.lock().start(&mut out);
     loop {
         let Some(byte) = console::read() else {
-            idle::wait_until(|| console::has_input() || console::must_poll());
+            idle::wait_for_input();
             continue;
         };
         let event = EDITOR.lock().feed(byte, &mut out, &Names);

@@ -144,6 +144,16 @@ impl Platform for Host {
         true
     }
 
+    fn defer_to(_: fn()) {}
+
+    fn run_deferred() -> bool {
+        let work = lock(&DEFERRED).pop();
+        if let Some((work, argument)) = work {
+            work(argument);
+        }
+        work.is_some()
+    }
+
     fn in_interrupt() -> bool {
         false
     }

@@ -176,9 +176,14 @@ pub trait Platform: 'static {
     /// Calls `handler(argument)` with interrupts off when `line` is raised, and lets it through. `name` is what `irq`
     /// shows. Not in interrupt handlers.
     fn request_line(line: Line, name: &'static str, handler: Handler, argument: usize) -> Result<(), NoLine>;
-    /// Calls `work(argument)` with interrupts on, at the end of the outermost interrupt. Once, however often it is
-    /// asked for until then. False if too much is waiting: the caller keeps what it has.
+    /// Calls `work(argument)` later, with interrupts on: in a thread, or, before there are any, at the end of the
+    /// outermost interrupt. Once, however often it is asked for until then. False if too much is waiting: the caller
+    /// keeps what it has.
     fn defer(work: Handler, argument: usize) -> bool;
+    /// From here on whoever has something deferred calls `wake`, whose thread calls [`run_deferred`](Self::run_deferred).
+    fn defer_to(wake: fn());
+    /// Does one piece of deferred work; false if there is none. For that one thread.
+    fn run_deferred() -> bool;
     /// Whether this code has interrupted other code: then it must not wait for what that may hold.
     fn in_interrupt() -> bool;
 

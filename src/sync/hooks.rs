@@ -8,30 +8,12 @@ pub use live::*;
 
 #[cfg(target_os = "none")]
 mod live {
-    use crate::arch::x86_64::percpu;
-    use crate::arch::x86_64::percpu::pin::PREEMPT_COUNT;
-    use core::sync::atomic::{Ordering, compiler_fence};
+    use crate::arch::x86_64::{percpu, preempt};
+    use core::sync::atomic::Ordering;
 
-    /// No scheduling away from here, until [`enable_preemption`] has been called as often. One instruction.
-    #[inline(always)]
-    pub fn disable_preemption() {
-        PREEMPT_COUNT.add(1);
-        compiler_fence(Ordering::SeqCst);
-    }
-
-    /// Takes back one [`disable_preemption`].
-    #[inline(always)]
-    pub fn enable_preemption() {
-        compiler_fence(Ordering::SeqCst);
-        // As where `percpu::NoPreemption` is dropped: what was held back until now is to be done here.
-        PREEMPT_COUNT.sub_is_zero(1);
-    }
-
-    /// How often preemption is off on this CPU: the number of spinning locks that it holds, and of other reasons.
-    #[inline]
-    pub fn preemption_depth() -> u32 {
-        PREEMPT_COUNT.get()
-    }
+    pub use preempt::{
+        depth as preemption_depth, disable as disable_preemption, enable as enable_preemption,
+    };
 
     /// This CPU's number, from 0.
     #[inline]

@@ -94,6 +94,14 @@ ranks! {
         VectorNames "vectors' names",
         // The clock is looked after: arms timers, reads chips.
         ClockUpkeep "clock's upkeep",
+        // Threads begin, end, and wait. Who wakes one may arm a timer for its slice.
+        Threads "list of threads",
+        ThreadEnd "thread's end",
+        StacksKept "stacks kept",
+        StackSlots "places for stacks",
+        Waiters "waiting threads",
+        // Inside of every lock that sleeps. Wakes.
+        WaitList "waiters",
         // A timer is armed: sets the alarm.
         Timers "timers",
         // May leave work for later.
@@ -113,8 +121,6 @@ ranks! {
         Retired "retired memory",
         Sequence "sequence lock's writer",
         Serial "serial port",
-        // Inside of every lock that sleeps. Wakes: takes the scheduler's.
-        WaitList "waiters",
         // What an experiment has found, under whatever lock.
         Findings "experiment's findings",
         // Everybody logs.

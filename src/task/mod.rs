@@ -1,7 +1,55 @@
 //! Threads, and which of them runs.
 //!
+//! ```text
+//! spawn ──► ready ◄────────────── unpark, a timer ──── parked
+//!             │ ▲                                        ▲
+//!             ▼ │ its slice is over, or it yields        │ park, sleep_until, WaitQueue
+//!           running ─────────────────────────────────────┘
+//!             │ exit
+//!             ▼
+//!           dead ──► buried by the next thread on that CPU ──► join returns
+//! ```
+//!
+//! - [`thread`]: what is kept of a thread, and who may hold it. [`stack`]: what it runs on.
 //! - [`sched`]: the policy, pure: who runs next on which CPU, and for how long.
 //! - [`trace`]: what happened to whom and when, to be drawn as a time line.
+//! - [`schedule`]: the switch, and what asks for it. [`life`]: beginning, end and burial.
+//! - [`wait`]: waiting without losing a wake-up; `parker`: the same for locks that sleep. [`fpu`]: floating-point state of threads that have one.
+//! - [`worker`]: the thread that does what interrupt handlers leave for later.
+//!
+//! Every CPU has a run queue of its own behind a lock of its own. A thread is in the queue of its home CPU, or was last,
+//! and its state is changed under that queue's lock. The lock is held *across* a switch and let go by the thread that
+//! goes on: so whoever has it finds that a thread which is not running is really off its stack.
+//!
+//! Lock order: a wait queue's, then a run queue's, then the timers'. Nobody holds two run queues' locks.
 
 pub mod sched;
 pub mod trace;
+
+#[cfg(target_os = "none")]
+pub mod fpu;
+#[cfg(target_os = "none")]
+pub mod life;
+#[cfg(target_os = "none")]
+mod parker;
+#[cfg(target_os = "none")]
+pub mod schedule;
+#[cfg(target_os = "none")]
+pub mod stack;
+#[cfg(target_os = "none")]
+pub mod thread;
+#[cfg(target_os = "none")]
+pub mod wait;
+#[cfg(target_os = "none")]
+pub mod worker;
+
+pub use sched::Policy;
+
+#[cfg(target_os = "none")]
+pub use life::{JoinHandle, NoThread, exit, init, init_cpu, spawn};
+#[cfg(target_os = "none")]
+pub use schedule::{park, sleep_until, unpark, yield_now};
+#[cfg(target_os = "none")]
+pub use thread::{Name, Thread, ThreadRef, current};
+#[cfg(target_os = "none")]
+pub use wait::WaitQueue;

@@ -9,12 +9,14 @@
 //! Log lines made in a handler wait in the ring until [`print_log`] is called from somewhere else.
 
 use super::options::{DEFAULT_BAUD, Selection};
+use crate::arch::x86_64::preempt::NoPreemption;
 use crate::drivers::fbcon::Console as TextConsole;
 use crate::drivers::framebuffer::Framebuffer;
 use crate::drivers::serial::uart16550::Uart;
 use crate::log;
 use crate::platform::{Machine, Platform};
 use crate::sync::{IrqLock, Rank, SpinLock, hooks};
+use crate::task::WaitQueue;
 use core::fmt::{self, Write};
 
 /// Bytes typed ahead that are kept.
@@ -176,12 +178,21 @@ pub fn use_interrupt() {
     }
 }
 
+/// Who waits for something typed.
+pub static READERS: WaitQueue = WaitQueue::new();
+
 /// The serial port's interrupt handler: empties the receiver.
 pub fn serial_interrupt(_: usize) {
     let mut serial = SERIAL.lock();
+    let mut came = false;
     while let Some(byte) = serial.uart.as_mut().and_then(Uart::try_read) {
         serial.received.by_interrupt += 1;
         serial.push(byte);
+        came = true;
+    }
+    drop(serial);
+    if came {
+        READERS.wake_all();
     }
 }
 
@@ -232,26 +243,17 @@ pub fn drain() {
 /// nothing, and they wait: printing takes locks and long.
 pub fn print_log() {
     if !Machine::in_interrupt() && hooks::preemption_depth() == 0 {
-        print_waiting();
+        let mut buffer = log::LineBuffer::new();
+        // Line by line to oneself: another thread that printed the next one before this one would mix them up.
+        while print_line(&mut buffer) {}
     }
 }
 
-fn print_waiting() {
-    let mut buffer = log::LineBuffer::new();
-    while let Some(line) = log::next_for_console(&mut buffer) {
-        write(line);
-        write("\n");
-    }
-}
-
-/// The same for work that runs on top of interrupted code: prints if that code is not printing itself. Else it does
-/// nothing and returns false.
-pub fn print_log_on_top() -> bool {
-    if SCREEN.try_lock().is_none() || TEXT.try_lock().is_none() {
-        return false;
-    }
-    // This CPU's interrupted code does not go on meanwhile, so the locks stay free, or come free.
-    print_waiting();
+fn print_line(buffer: &mut log::LineBuffer) -> bool {
+    let _together = NoPreemption::new();
+    let Some(line) = log::next_for_console(buffer) else { return false };
+    write(line);
+    write("\n");
     true
 }
 

@@ -194,7 +194,7 @@ def fatal(t, kind):
     if kind == "df":
         check("rsp 0x0 is in no stack" in output, f"the lost stack pointer is not named:\n{output}")
     if kind == "stack-overflow":
-        check("kernel stack overflow in task boot: the boot stack ran into its guard page" in output, f"the overflow is not named:\n{output}")
+        check("kernel stack overflow in task monitor: the boot stack ran into its guard page" in output, f"the overflow is not named:\n{output}")
         check(len(re.findall("fault_stack_overflow", output)) > 3, f"the backtrace does not show the recursion:\n{output}")
 
 

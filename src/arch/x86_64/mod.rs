@@ -10,6 +10,7 @@ pub mod apic;
 pub mod cpu;
 pub mod cr;
 pub mod exceptions;
+pub mod fpu;
 pub mod frame;
 pub mod gdt;
 pub mod hpet;
@@ -25,6 +26,7 @@ pub mod pic;
 pub mod pirq;
 pub mod pit;
 pub mod pmtimer;
+pub mod preempt;
 pub mod rtc;
 pub mod selectors;
 pub mod syscall;
@@ -41,8 +43,6 @@ pub mod backtrace;
 #[cfg(target_os = "none")]
 pub mod debug;
 #[cfg(target_os = "none")]
-pub mod fpu;
-#[cfg(target_os = "none")]
 pub mod idle;
 #[cfg(target_os = "none")]
 pub mod mca;
@@ -58,5 +58,7 @@ pub mod reset;
 pub mod segment;
 #[cfg(target_os = "none")]
 pub mod stacks;
+#[cfg(target_os = "none")]
+pub mod switch;
 #[cfg(target_os = "none")]
 pub mod user;

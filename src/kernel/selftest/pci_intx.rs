@@ -9,9 +9,9 @@
 use super::{Outcome, Trouble, check};
 use crate::arch::x86_64::access::{MappedRegisters, Mmio32};
 use crate::drivers::pci::{self, Space};
-use crate::kernel::idle;
 use crate::platform::pc::{interrupts, intx};
 use crate::platform::{Cache, Line, Machine, Platform, timers};
+use crate::task::WaitQueue;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use log::info;
 use spin::Once;
@@ -38,6 +38,8 @@ static OTHER: AtomicU64 = AtomicU64::new(0);
 /// The cause that the device gave last.
 static CAUSE: AtomicU32 = AtomicU32::new(0);
 static LATE: AtomicBool = AtomicBool::new(false);
+/// Who waits for either.
+static WAITING: WaitQueue = WaitQueue::new();
 
 fn handler(_: usize) {
     let Some(device) = DEVICE.get() else { return };
@@ -49,6 +51,7 @@ fn handler(_: usize) {
     CAUSE.store(cause, Ordering::Relaxed);
     device.write(ACKNOWLEDGE, cause);
     TAKEN.fetch_add(1, Ordering::Relaxed);
+    WAITING.wake_all();
 }
 
 fn other(_: usize) {
@@ -91,15 +94,19 @@ pub fn run() -> Outcome {
     check(NOT_MEANT.load(Ordering::Relaxed) <= u64::from(ROUNDS), "the line is raised all the time")
 }
 
+fn give_up(_: usize) {
+    LATE.store(true, Ordering::Relaxed);
+    WAITING.wake_all();
+}
+
 /// Raises one interrupt, and waits for it.
 fn raise(device: &MappedRegisters, cause: u32) -> Outcome {
     let before = TAKEN.load(Ordering::Relaxed);
     LATE.store(false, Ordering::Relaxed);
     let deadline = Machine::now_ns().saturating_add(LIMIT_NS);
-    let timer =
-        timers::at(deadline, |_| LATE.store(true, Ordering::Relaxed), 0).map_err(|_| "no timer is free")?;
+    let timer = timers::at(deadline, give_up, 0).map_err(|_| "no timer is free")?;
     device.write(RAISE, cause);
-    idle::wait_until(|| TAKEN.load(Ordering::Relaxed) != before || LATE.load(Ordering::Relaxed));
+    WAITING.wait_until(|| TAKEN.load(Ordering::Relaxed) != before || LATE.load(Ordering::Relaxed));
     timers::cancel(timer);
     check(TAKEN.load(Ordering::Relaxed) == before + 1, "the interrupt did not come, or came more than once")?;
     check(CAUSE.load(Ordering::Relaxed) == cause, "the device gave another cause")

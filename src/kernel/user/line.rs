@@ -41,7 +41,7 @@ impl Input {
         (self.len, self.read) = (0, 0);
         loop {
             let Some(byte) = console::read() else {
-                idle::wait_until(|| console::has_input() || console::must_poll());
+                idle::wait_for_input();
                 continue;
             };
             match byte {

@@ -12,6 +12,7 @@ mod misuse;
 mod pci;
 mod symbol;
 mod text;
+mod threads;
 mod time;
 mod user;
 
@@ -92,6 +93,7 @@ pub const TABLE: &[Command] = &[
     command("slabs", "", "the heap's caches", "Objects in use, free ones that this CPU has at hand, slabs, and what these take.", memory::slabs),
     command("sleep", "SECONDS", "wait, without working", "A timer wakes it. A fraction is allowed: 0.25.", time::sleep),
     command("sym", "ADDR|NAME", "from an address to a symbol, or the other way", "A NAME may be the end of a path. Without an exact match, all symbols that contain it are listed.", symbol::sym),
+    command("threads", "", "threads: what they do, and their CPU time", "By id: name, state, class and nice value or priority, CPU, and the time that it has had there. `fpu` has\nfloating-point state of its own. Below: stacks, and switches so far.", threads::run),
     command("timers", "", "armed timers, and the counters", "Earliest first, with the seconds until then. Below: every counter of the machine and its rate.", time::timers),
     command("uptime", "", "time since the kernel's entry", "By the monotonic clock.", time::uptime),
     Command { complete: user::complete, ..command("user", "[NAME]", "run a program in ring 3", "One of those in asm/flat.S, to its end, which is told. Without a NAME it lists them, and how often the doors\nwere used.", user::run) },

@@ -1,14 +1,13 @@
 //! Commands about time.
 
 use super::{Call, Result};
-use crate::kernel::idle;
 use crate::kernel::image::Named;
 use crate::monitor::parse::{self, Problem};
 use crate::platform::pc::clock::compare::{self, Passed, Snapshot, Steps};
 use crate::platform::pc::clock::{self, upkeep};
 use crate::platform::{Machine, Platform, timers};
+use crate::task;
 use crate::time::date::DateTime;
-use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Nanoseconds, printed as seconds.
 struct Seconds(u64);
@@ -39,24 +38,13 @@ pub fn sleep<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let ns = parse::seconds(word).ok_or(Problem::NotANumber(word))?;
     let start = Machine::now_ns();
-    let _ = if sleep_for(ns) {
-        writeln!(call.out, "  slept {}", Seconds(Machine::now_ns() - start))
-    } else {
-        writeln!(call.out, "  no timer is free")
-    };
+    sleep_for(ns);
+    let _ = writeln!(call.out, "  slept {}", Seconds(Machine::now_ns() - start));
     Ok(())
 }
 
-/// Sleeps; false if no timer was to be had.
-fn sleep_for(ns: u64) -> bool {
-    static DONE: AtomicBool = AtomicBool::new(false);
-    DONE.store(false, Ordering::Relaxed);
-    let end = Machine::now_ns().saturating_add(ns);
-    let armed = timers::at(end, |_| DONE.store(true, Ordering::Relaxed), 0).is_ok();
-    if armed {
-        idle::wait_until(|| DONE.load(Ordering::Relaxed));
-    }
-    armed
+fn sleep_for(ns: u64) {
+    task::sleep_until(Machine::now_ns().saturating_add(ns));
 }
 
 pub fn timers<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
@@ -126,10 +114,7 @@ fn compare_over(call: &mut Call<'_, '_>, ns: u64) {
     };
     let start = Snapshot::take();
     let start_ns = Machine::now_ns();
-    if !sleep_for(ns) {
-        let _ = writeln!(out, "  no timer is free");
-        return;
-    }
+    sleep_for(ns);
     let end = Snapshot::take();
     let _ = writeln!(out, "  {source}, the clock: {}", Seconds(Machine::now_ns() - start_ns));
     start.until(&end, &mut |source, passed| {

@@ -26,7 +26,7 @@ use spin::Once;
 
 /// The button, in PM1 status and PM1 enable.
 const PWRBTN: u16 = 1 << 8;
-/// How long until the hook is asked again.
+/// How long until it is tried again to leave the hook for later.
 const RETRY_NS: u64 = 10_000_000;
 
 /// The registers of a PM1 event block.
@@ -41,8 +41,8 @@ struct Pm1 {
 /// Blocks a and b; written once, before the line opens.
 static PM1: Once<[Option<Pm1>; 2]> = Once::new();
 
-/// What is to be done about the button. False: not now, ask again soon.
-pub type Hook = fn() -> bool;
+/// What is to be done about the button.
+pub type Hook = fn();
 
 /// The registered [`Hook`], as an address; null for none.
 static HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
@@ -135,7 +135,7 @@ fn ask_later() {
     }
 }
 
-/// Deferred: with interrupts on, but still on top of interrupted code.
+/// Deferred.
 fn pressed(_: usize) {
     let hook = HOOK.load(Ordering::Acquire);
     if hook.is_null() {
@@ -143,9 +143,7 @@ fn pressed(_: usize) {
     } else {
         // SAFETY: `on_button` alone stores there, and what it stores is a Hook.
         let hook = unsafe { core::mem::transmute::<*mut (), Hook>(hook) };
-        if !hook() {
-            return ask_later();
-        }
+        hook();
     }
     PENDING.store(false, Ordering::Relaxed);
 }

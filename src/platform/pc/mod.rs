@@ -90,6 +90,14 @@ impl Platform for Pc {
         vectors::defer(work, argument)
     }
 
+    fn defer_to(wake: fn()) {
+        vectors::defer_to(wake);
+    }
+
+    fn run_deferred() -> bool {
+        vectors::run_one_deferred()
+    }
+
     fn in_interrupt() -> bool {
         percpu::in_interrupt()
     }

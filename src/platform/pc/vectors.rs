@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A handler runs with interrupts off and does what cannot wait: it takes the byte, stops the clock. What can
-//! wait it leaves to [`defer`]: that runs at the end of the outermost interrupt, with interrupts on.
+//! wait it leaves to [`defer`]. Once there are threads, one of them does the boot CPU's ([`defer_to`]); before, and on
+//! other CPUs, it is done at the end of the outermost interrupt, with interrupts on.
 //!
 //! Vectors are given out by [`allocate`], to an owner with a name. One that nobody asked for is counted and
 //! otherwise ignored; the spurious vectors of the interrupt controllers get no end-of-interrupt.
@@ -197,23 +198,61 @@ per_cpu! {
     static QUEUE: Exclusive<Queue> = Exclusive::new(Queue { work: [None; DEFERRED], first: 0, len: 0 });
 }
 
-/// Leaves work for the end of this CPU's outermost interrupt. A piece that already waits is not queued again, so
-/// that a handler may ask every time. False if the queue is full: the caller keeps what it has.
+/// Who is told that something waits on the boot CPU: `fn()`; null while work is done at the end of the interrupt.
+static WORKER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// From here on `wake` is called when something waits on the boot CPU, and somebody calls [`run_one_deferred`] then.
+pub fn defer_to(wake: fn()) {
+    WORKER.store(wake as *mut (), Ordering::Release);
+    wake();
+}
+
+/// Leaves work for later. A piece that already waits is not queued again, so that a handler may ask every time. False if
+/// the queue is full: the caller keeps what it has.
 pub fn defer(run: Handler, argument: usize) -> bool {
-    QUEUE.with(|queue| {
+    let worker = WORKER.load(Ordering::Acquire);
+    let (is_accepted, is_workers) = QUEUE.with(|queue| {
+        let is_workers = !worker.is_null() && percpu::number() == 0;
         let same = |work: &Work| work.run as usize == run as usize && work.argument == argument;
         if queue.work.iter().flatten().any(same) {
-            return true;
+            return (true, false);
         }
         if queue.len == DEFERRED {
-            return false;
+            return (false, false);
         }
         let at = (queue.first + queue.len) % DEFERRED;
         queue.work[at] = Some(Work { run, argument });
         queue.len += 1;
-        WAITING.set(1);
-        true
-    })
+        if !is_workers {
+            WAITING.set(1);
+        }
+        (true, is_workers)
+    });
+    if is_workers {
+        // SAFETY: `defer_to` alone stores there, and what it stores is such a function.
+        let wake = unsafe { core::mem::transmute::<*mut (), fn()>(worker) };
+        wake();
+    }
+    is_accepted
+}
+
+impl Queue {
+    fn take(&mut self) -> Option<Work> {
+        self.len = self.len.checked_sub(1)?;
+        let at = self.first;
+        self.first = (at + 1) % DEFERRED;
+        self.work[at].take()
+    }
+}
+
+/// Does one piece of what waits on this CPU; false if nothing does. For the one thread that [`defer_to`] wakes, which is
+/// the boot CPU's.
+pub fn run_one_deferred() -> bool {
+    let work = QUEUE.with(Queue::take);
+    if let Some(Work { run, argument }) = work {
+        run(argument);
+    }
+    work.is_some()
 }
 
 /// Does what waits, with interrupts on. Called with them off, and returns so. Interrupts that come meanwhile
@@ -226,14 +265,11 @@ fn run_deferred() {
     }
     loop {
         let work = QUEUE.with(|queue| {
-            if queue.len == 0 {
+            let work = queue.take();
+            if work.is_none() {
                 WAITING.set(0);
-                return None;
             }
-            let at = queue.first;
-            queue.first = (at + 1) % DEFERRED;
-            queue.len -= 1;
-            queue.work[at].take()
+            work
         });
         let Some(Work { run, argument }) = work else { break };
         cpu_interrupts::enable();

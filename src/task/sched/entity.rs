@@ -74,7 +74,7 @@ pub enum Whereabouts {
 /// The request of a thread that has asked for nothing else: how long it runs before others get their turn.
 pub const SLICE_NS: u64 = 3_000_000;
 /// The shortest and longest that may be asked for.
-pub const SLICES_NS: core::ops::RangeInclusive<u64> = 100_000..=100_000_000;
+pub const SLICES_NS: core::ops::RangeInclusive<u64> = 20_000..=100_000_000;
 /// How long one of several round-robin threads of a priority runs.
 pub const QUANTUM_NS: u64 = 100_000_000;
 

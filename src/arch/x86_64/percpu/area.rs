@@ -8,6 +8,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 /// Vectors, and so counters, a CPU has.
 pub const VECTORS: usize = 256;
 
+/// In [`PerCpu::preempt`]: nobody wants this CPU. Below it, how many parts of the code forbid to take it away. So the
+/// word is 0 when a switch is both wanted and allowed, and one comparison tells.
+pub const PREEMPT_NOT_WANTED: u32 = 1 << 31;
+
 /// Written by its CPU alone; others may look at the counters.
 #[repr(C)]
 pub struct PerCpu {
@@ -15,6 +19,10 @@ pub struct PerCpu {
     pub(super) gs_base: AtomicU64,
     /// 0 for the boot CPU.
     pub number: AtomicU32,
+    /// Whether this CPU may be taken from the thread that runs, and whether it should be: see `arch::preempt`.
+    pub preempt: AtomicU32,
+    /// The thread that runs, for the layer that knows what a thread is; 0 before there are any.
+    pub thread: AtomicU64,
     /// Interrupt handlers that are running, one inside the other.
     pub interrupt_depth: AtomicU32,
     /// Deferred work is being done, or waits to be: see `platform::pc::vectors`.
@@ -47,6 +55,8 @@ impl PerCpu {
         Self {
             gs_base: AtomicU64::new(0),
             number: AtomicU32::new(0),
+            preempt: AtomicU32::new(PREEMPT_NOT_WANTED),
+            thread: AtomicU64::new(0),
             interrupt_depth: AtomicU32::new(0),
             in_deferred: AtomicBool::new(false),
             woken: AtomicBool::new(false),
@@ -93,6 +103,7 @@ impl PerCpu {
 pub const ASM: &[(&str, u64)] = &[
     ("PERCPU_GS_BASE", offset_of!(PerCpu, gs_base) as u64),
     ("PERCPU_NUMBER", offset_of!(PerCpu, number) as u64),
+    ("PERCPU_PREEMPT", offset_of!(PerCpu, preempt) as u64),
     ("PERCPU_WOKEN", offset_of!(PerCpu, woken) as u64),
     ("PERCPU_USER_RSP", offset_of!(PerCpu, user_rsp) as u64),
     ("PERCPU_KERNEL_STACK", offset_of!(PerCpu, kernel_stack) as u64),

@@ -1,10 +1,11 @@
 //! Deadlocks and other misuse of locks, on purpose: each is named with both places before anybody waits.
 
 use crate::arch::x86_64::tsc;
+use crate::kernel::boot_info;
 use crate::kernel::locks::Told;
-use crate::kernel::{boot_info, idle};
 use crate::sync::checks::{self, CHECKED, Violation};
 use crate::sync::{IrqLock, Rank, SpinLock};
+use crate::task;
 use crate::tty::console;
 use core::fmt::Write;
 
@@ -43,7 +44,8 @@ fn abba() {
 #[inline(never)]
 fn sleep() {
     let _guard = OUTER.lock();
-    idle::wait_until(|| true);
+    task::unpark(&task::current());
+    task::park();
 }
 
 /// Gives the outer of two locks back first: interrupts come on again under the inner one.

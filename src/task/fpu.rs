@@ -1,0 +1,92 @@
+//! Floating-point state of threads that have one.
+//!
+//! The kernel is built without SSE and has none, so most threads have nothing to save. One that wants registers becomes
+//! an owner ([`own`]); from then on they are saved whenever it is left and loaded whenever it goes on: eagerly, for a
+//! trap at the first use would cost more than it saves, and what a guess leaves in the registers can be read by others.
+//! Who is no owner finds CR0.TS set after an owner has run, so that a use by mistake is #NM and sees nothing.
+
+use super::thread::{Thread, try_current};
+use crate::arch::x86_64::fpu::{self as unit, Layout};
+use crate::arch::x86_64::interrupts;
+use alloc::alloc::{alloc, dealloc};
+use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::Ordering;
+
+pub use unit::Area;
+
+/// Memory for the state is out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoState;
+
+/// Finds out how state is saved on this machine.
+pub(super) fn init() {
+    let layout = unit::layout();
+    log::info!(target: "cpu", "floating-point state: {} bytes, by {}", layout.size, layout.by.name());
+}
+
+/// Saves and loads what the two threads have. With interrupts off.
+#[inline]
+pub(super) fn switch(old: &Thread, new: &Thread) {
+    let (from, to) = (old.fpu.load(Ordering::Relaxed), new.fpu.load(Ordering::Relaxed));
+    if from.is_null() && to.is_null() {
+        return;
+    }
+    exchange(from, to);
+}
+
+#[inline(never)]
+fn exchange(from: *mut Area, to: *mut Area) {
+    if let Some(from) = NonNull::new(from) {
+        // SAFETY: an owner's, which is being left; TS is clear while an owner runs.
+        unsafe { unit::save(from) };
+    }
+    match NonNull::new(to) {
+        // SAFETY: an owner's, which nobody else uses, with a state that `own` or `save` wrote.
+        Some(to) => unsafe {
+            unit::allow();
+            unit::load(to);
+        },
+        None => unit::forbid(),
+    }
+}
+
+/// From here on the thread that runs has floating-point state of its own, in its state after reset.
+pub fn own() -> Result<(), NoState> {
+    let me = try_current().expect("task::init comes first");
+    if me.has_fpu() {
+        return Ok(());
+    }
+    let Layout { size, .. } = unit::layout();
+    // SAFETY: the size is not 0.
+    let area = NonNull::new(unsafe { alloc(block(size)) }).ok_or(NoState)?.cast::<Area>();
+    let were_on = interrupts::disable();
+    // SAFETY: fresh memory of the size and alignment of a state.
+    unsafe {
+        unit::initialise(area);
+        unit::allow();
+        unit::load(area);
+    }
+    me.fpu.store(area.as_ptr(), Ordering::Relaxed);
+    interrupts::restore(were_on);
+    Ok(())
+}
+
+/// The opposite: what it had is lost.
+pub fn disown() {
+    let me = try_current().expect("task::init comes first");
+    let were_on = interrupts::disable();
+    let area = NonNull::new(me.fpu.swap(null_mut(), Ordering::Relaxed));
+    if area.is_some() {
+        unit::forbid();
+    }
+    interrupts::restore(were_on);
+    if let Some(area) = area {
+        // SAFETY: from `own`, and no switch knows it any more.
+        unsafe { dealloc(area.as_ptr().cast(), block(unit::layout().size)) };
+    }
+}
+
+fn block(size: usize) -> core::alloc::Layout {
+    core::alloc::Layout::from_size_align(size, unit::ALIGN)
+        .expect("CPUID's size is far below the address space's")
+}

@@ -1,0 +1,73 @@
+"""Threads: the self-tests of switching, beginning and ending, waiting and registers; the monitor beside threads that work."""
+
+import re
+
+from boot.test_gdb import Debugged
+from lib import build as outputs
+from lib.harness import check, test
+
+
+@test("threads", cpu=["qemu64", "max"], slice=["", " slice=50"])
+def self_tests(t, cpu, slice):  # noqa: A002
+    """`selftest=smp` ends with success, with slices as ever and with short ones; at least four tests ran."""
+    guest = t.start(cmdline=f"selftest=smp{slice}", cpu=cpu)
+    status = guest.wait_exit(150)
+    check(status == 33, f"status {status}")
+    names = re.findall(r"selftest: (smp-\w+): ok", guest.text)
+    check({"smp-switch", "smp-threads", "smp-wait", "smp-fpu"} <= set(names), f"only these ran: {names}")
+    registers = {"qemu64": "xmm", "max": "ymm"}[cpu]
+    check(re.search(rf"smp-fpu: \d{{5,}} switches, \d+ loops, {registers}", guest.text), "too few switches, or other registers")
+
+
+@test("threads-debug")
+def debug_build(t):
+    """The same with every check on."""
+    guest = t.boot(outputs=outputs.DEBUG)
+    output = guest.command("selftest smp", timeout=300)
+    check("FAILED" not in output and output.count(": ok (") >= 4, output)
+
+
+@test("threads-listed")
+def listed(t):
+    """`threads` shows the monitor, which runs, the idle thread, which is ready, and the worker, which waits."""
+    guest = t.boot()
+    text = guest.command("threads")
+    for line in (r"monitor +running +normal 0 +0 ", r"idle/0 +ready +idle +0 ", r"worker +waiting +fifo \d+ +0 "):
+        check(re.search(line, text), f"no line like {line}:\n{text}")
+    times = {name: float(time) for name, time in re.findall(r"^ +\d+ +(\S+) .* (\d+\.\d+) s", text, re.MULTILINE)}
+    check(times["monitor"] > 0, f"the monitor has had no time:\n{text}")
+    before = times["idle/0"]
+    guest.command("sleep 2")
+    text = guest.command("threads")
+    idle = float(re.search(r"idle/0 .* (\d+\.\d+) s", text)[1])
+    check(1.5 < idle - before < 3.5, f"in two idle seconds the idle thread had {idle - before} s")
+
+
+@test("threads-named-in-panic")
+def named(t):
+    """A panic says which thread it was."""
+    guest = t.boot(cmdline="panic=exit")
+    guest.send("panic\r")
+    status = guest.wait_exit()
+    check(status == 35, f"status {status}")
+    check("cpu 0, task monitor, " in guest.text, "the task is not named")
+
+
+@test("threads-gdb", build=["release", "debug"])
+def in_gdb(t, build):
+    """`sis threads` lists them; `sis bt` walks one that waits, one that does not exist, and leaves the machine as it was."""
+    with Debugged(t, build) as debugged:
+        # At the idle thread's door, after a key: so the monitor certainly waits.
+        text = debugged.run("break idle_wait", "continue", "sis threads", "sis bt monitor", "sis bt worker", "sis bt nobody", "sis bt 1", "info registers rip", typed="")
+        for line in (r"monitor +waiting +normal 0 +cpu 0", r"idle/0 +running +idle +cpu 0", r"worker +waiting +fifo \d+"):
+            check(re.search(line, text), f"no line like {line}:\n{text}")
+        monitor = text.split("monitor, waiting:")[1].split("worker, waiting:")[0]
+        for function in ("park", "wait_until", "shell::run", "start_high"):
+            check(function in monitor, f"the monitor's backtrace does not name {function}:\n{monitor}")
+        worker = text.split("worker, waiting:")[1].split("no thread nobody")[0]
+        for function in ("park", "worker", "thread_main", "thread_start"):
+            check(function in worker, f"the worker's backtrace does not name {function}:\n{worker}")
+        idle = text.split("idle/0, running:")[1]
+        check("idle" in idle and "thread_start" in idle, f"the idle thread's backtrace:\n{idle}")
+        # It goes on as if nothing had been.
+        check("slept 1." in debugged.guest.command("sleep 1"), "the machine has suffered")
