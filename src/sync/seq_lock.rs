@@ -138,18 +138,30 @@ mod tests {
         assert_eq!(lock.read::<[u64; 4]>(), value(199_999));
     }
 
-    /// The same without looking at the sequence: the test finds torn values where there are any.
+    /// The same without looking at the sequence: the test finds torn values where there are any. Whoever reads so waits
+    /// between two words until there has been a write.
     #[test]
     fn without_the_sequence_values_are_torn() {
         let lock = SeqLock::new(value(0));
         let read = || {
-            core::array::from_fn(|n| {
-                std::thread::yield_now();
-                lock.words[n].load(Ordering::Relaxed)
-            })
+            let mut words = [0; 4];
+            for (n, word) in words.iter_mut().enumerate() {
+                *word = lock.words[n].load(Ordering::Relaxed);
+                let before = lock.sequence.load(Ordering::Relaxed);
+                for _ in 0..1000 {
+                    if lock.sequence.load(Ordering::Relaxed) != before {
+                        break;
+                    }
+                    std::thread::yield_now();
+                }
+            }
+            words
         };
-        let found = (0..50).any(|_| torn(20_000, read, |value| lock.write(value)) > 0);
-        assert!(found);
+        let write = |value| {
+            lock.write(value);
+            std::thread::yield_now();
+        };
+        assert!((0..20).any(|_| torn(2000, read, write) > 0));
     }
 
     #[test]
