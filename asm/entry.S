@@ -48,6 +48,25 @@ _start:
         shr     rcx, 3
         rep     movsq
 
+        /* DS, ES, FS and GS are not used in long mode beyond the bases of the last two: null. */
+        xor     eax, eax
+        mov     ds, eax
+        mov     es, eax
+        mov     fs, eax
+        mov     gs, eax
+        /* With our tables, gs:[name] will be the boot CPU's copy of a per-CPU variable: at start_high's first instruction
+         * already, for a trap handler counts there. The other base is ring 3's. */
+        xor     edx, edx
+        mov     ecx, IA32_KERNEL_GS_BASE
+        wrmsr
+        mov     ecx, IA32_GS_BASE
+        mov     rax, offset __percpu_boot
+        sub     rax, offset __percpu_start
+        mov     [rip + boot_cpu_data + PERCPU_GS_BASE], rax
+        mov     rdx, rax
+        shr     rdx, 32
+        wrmsr
+
         call    idt_fill                /* by physical address: RIP-relative code does not care */
         call    gdt_fill_tss
 
@@ -78,25 +97,8 @@ start_high:
         .cfi_undefined rip
         mov     eax, KERNEL_DS
         mov     ss, eax
-        /* DS, ES, FS and GS are not used in long mode beyond the bases of the last two: null. */
         xor     eax, eax
-        mov     ds, eax
-        mov     es, eax
-        mov     fs, eax
-        mov     gs, eax
         lldt    ax                      /* no local descriptors */
-        /* From here on gs:[name] is the boot CPU's copy of a per-CPU variable. The other base is ring 3's. */
-        mov     ecx, IA32_GS_BASE
-        mov     rax, offset __percpu_boot
-        sub     rax, offset __percpu_start
-        mov     rdx, rax
-        shr     rdx, 32
-        wrmsr
-        mov     gs:[cpu_data + PERCPU_GS_BASE], rax
-        xor     eax, eax
-        xor     edx, edx
-        mov     ecx, IA32_KERNEL_GS_BASE
-        wrmsr
         /* LTR last: it sets the busy bit in our GDT, and from here the IST stacks work. */
         mov     eax, TSS_SELECTOR
         ltr     ax

@@ -89,7 +89,7 @@ pub const TABLE: &[Command] = &[
     command("pt", "ADDR", "how an address is translated", "Each level's table, index and entry, down to the page or to the first entry that is not present.", memory::pt),
     command("reboot", "", "reset the machine", "By the FADT's register, port 0xCF9, the keyboard controller, or a triple fault.", control::reboot),
     command("regs", "", "control, segment and system registers", "As they are while this command runs.", machine::regs),
-    Command { complete: control::complete_selftest, ..command("selftest", "[NAME]", "run the tests built into the kernel", "All of them, or one. With the option selftest the kernel runs them at boot instead.", control::selftest) },
+    Command { complete: control::complete_selftest, ..command("selftest", "[NAME]", "run the tests built into the kernel", "All that do not take long, or those of one name, or of one group: mm, smp. With the option selftest the kernel runs them at boot instead.", control::selftest) },
     command("slabs", "", "the heap's caches", "Objects in use, free ones that this CPU has at hand, slabs, and what these take.", memory::slabs),
     command("sleep", "SECONDS", "wait, without working", "A timer wakes it. A fraction is allowed: 0.25.", time::sleep),
     command("sym", "ADDR|NAME", "from an address to a symbol, or the other way", "A NAME may be the end of a path. Without an exact match, all symbols that contain it are listed.", symbol::sym),
