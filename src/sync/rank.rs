@@ -99,7 +99,6 @@ ranks! {
         ThreadEnd "thread's end",
         StacksKept "stacks kept",
         StackSlots "places for stacks",
-        Waiters "waiting threads",
         // Inside of every lock that sleeps. Wakes.
         WaitList "waiters",
         // A timer is armed: sets the alarm.

@@ -14,7 +14,7 @@
 //! - [`sched`]: the policy, pure: who runs next on which CPU, and for how long.
 //! - [`trace`]: what happened to whom and when, to be drawn as a time line.
 //! - [`schedule`]: the switch, and what asks for it. [`life`]: beginning, end and burial.
-//! - [`wait`]: waiting without losing a wake-up; `parker`: the same for locks that sleep. [`fpu`]: floating-point state of threads that have one.
+//! - `parker`: how [`sync`](crate::sync)'s locks and wait queues put threads to sleep. [`fpu`]: floating-point state.
 //! - [`worker`]: the thread that does what interrupt handlers leave for later.
 //!
 //! Every CPU has a run queue of its own behind a lock of its own. A thread is in the queue of its home CPU, or was last,
@@ -39,8 +39,6 @@ pub mod stack;
 #[cfg(target_os = "none")]
 pub mod thread;
 #[cfg(target_os = "none")]
-pub mod wait;
-#[cfg(target_os = "none")]
 pub mod worker;
 
 pub use sched::Policy;
@@ -51,5 +49,3 @@ pub use life::{JoinHandle, NoThread, exit, init, init_cpu, spawn};
 pub use schedule::{park, sleep_until, unpark, yield_now};
 #[cfg(target_os = "none")]
 pub use thread::{Name, Thread, ThreadRef, current};
-#[cfg(target_os = "none")]
-pub use wait::WaitQueue;

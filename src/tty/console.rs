@@ -15,8 +15,7 @@ use crate::drivers::framebuffer::Framebuffer;
 use crate::drivers::serial::uart16550::Uart;
 use crate::log;
 use crate::platform::{Machine, Platform};
-use crate::sync::{IrqLock, Rank, SpinLock, hooks};
-use crate::task::WaitQueue;
+use crate::sync::{IrqLock, Rank, SpinLock, WaitQueue, hooks};
 use core::fmt::{self, Write};
 
 /// Bytes typed ahead that are kept.

@@ -11,7 +11,7 @@ use crate::arch::x86_64::access::{MappedRegisters, Mmio32};
 use crate::drivers::pci::{self, Space};
 use crate::platform::pc::{interrupts, intx};
 use crate::platform::{Cache, Line, Machine, Platform, timers};
-use crate::task::WaitQueue;
+use crate::sync::WaitQueue;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use log::info;
 use spin::Once;
