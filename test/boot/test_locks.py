@@ -26,7 +26,7 @@ def misuse(t):
         found = re.findall(words, output)
         check(len(found) == 1 and len(output.splitlines()) == 1, f"misuse {kind} is reported as:\n{output}")
         first, second = (SOURCE[int(line) - 1] for line in found[0])
-        check(("wait_until" in first if kind == "sleep" else ".lock()" in first) and ".lock()" in second, f"{kind}: the lines are {first!r} and {second!r}")
+        check(("park()" in first if kind == "sleep" else ".lock()" in first) and ".lock()" in second, f"{kind}: the lines are {first!r} and {second!r}")
     output = guest.command("misuse irq-off", timeout=60)
     found = re.search(rf"interrupts were off for (\d+) ms, since {HERE}, and are on again in 0x[0-9a-f]+ <.*irq_off", output)
     check(found and int(found[1]) >= 10_900, f"misuse irq-off is reported as:\n{output}")
