@@ -138,7 +138,8 @@ pub fn shrink_to_kept(_: usize) {
 
 /// Stacks in use, and those of them that no thread has.
 pub fn counts() -> (usize, usize) {
-    (SLOTS_USED.lock().used, STACKS.lock().count)
+    let used = SLOTS_USED.lock().used;
+    (used, STACKS.lock().count)
 }
 
 fn map(top: u64) -> Result<(), MapError> {
