@@ -7,6 +7,7 @@
 
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::paging::live;
+use crate::arch::x86_64::percpu::copies;
 use crate::arch::x86_64::{interrupts, percpu, reset, stacks, tsc};
 use crate::boot::cmdline::CommandLine;
 use crate::boot::info::{BootInfo, BootInfoError};
@@ -14,11 +15,14 @@ use crate::boot::memmap;
 use crate::drivers::framebuffer::Framebuffer;
 use crate::kernel::panic::{self, Action};
 use crate::kernel::{boot_info, selftest};
-use crate::platform::pc::{Found, Options as MachineOptions, clock};
+use crate::platform::pc::{Found, Options as MachineOptions, clock, cpus, ipi};
 use crate::platform::{Machine, Platform};
 use crate::tty::console;
 use crate::tty::options::{DEFAULT_BAUD, Selection};
+use crate::task::sched::topology::Position;
+use crate::task::schedule;
 use crate::{kernel, log as klog, mm, monitor, platform, task};
+use alloc::vec::Vec;
 use core::fmt;
 use log::{error, info, warn};
 
@@ -60,9 +64,9 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     set_slice(&options);
     platform::pc::events::on_button(power_button);
     kernel::user::init();
-    platform::pc::cpus::idle_by(kernel::idle::run_other);
-    platform::pc::cpus::start(cpus_options(&options), info.trampoline, mm::heap::add_cpu);
+    start_cpus(info, &options);
     start_interrupts(&options);
+    task::init_workers();
     report_boot_times(info, entry);
 
     match options.number("failalloc") {
@@ -191,6 +195,24 @@ fn set_slice(options: &CommandLine<'_>) {
     }
 }
 
+/// Starts the other CPUs, which run threads from then on.
+fn start_cpus(info: &BootInfo, options: &CommandLine<'_>) {
+    cpus::idle_by(task::init_cpu, kernel::idle::run_other);
+    ipi::on_reschedule(|_| schedule::reschedule_here());
+    schedule::on_remote_wake_up(ipi::reschedule);
+    cpus::start(cpus_options(options), info.trampoline, mm::heap::add_cpu);
+    let positions: Vec<_> = (0..copies::copies()).map(position).collect();
+    schedule::TOPOLOGY.set(&positions);
+}
+
+/// Where a CPU is. One that did not say is by itself.
+fn position(cpu: usize) -> Position {
+    match cpus::topology(cpu) {
+        Some(topology) => Position { package: topology.package, core: topology.core },
+        None => Position { package: u32::MAX, core: cpu as u32 },
+    }
+}
+
 /// Gives the serial port its line, and turns interrupts on.
 fn start_interrupts(options: &CommandLine<'_>) {
     if let Some((port, line)) =
@@ -230,7 +252,7 @@ fn machine_options(options: &CommandLine<'_>) -> MachineOptions {
     }
 }
 
-fn cpus_options(options: &CommandLine<'_>) -> platform::pc::cpus::Options {
+fn cpus_options(options: &CommandLine<'_>) -> cpus::Options {
     let number = |name| {
         options.number(name).unwrap_or_else(|bad| {
             warn!(target: "smp", "{bad}");
@@ -238,7 +260,7 @@ fn cpus_options(options: &CommandLine<'_>) -> platform::pc::cpus::Options {
         })
     };
     let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
-    platform::pc::cpus::Options {
+    cpus::Options {
         max: number("maxcpus").map_or(0, |max| as_count(max).max(1)),
         hide: number("hidecpu").map(as_count),
     }

@@ -11,7 +11,7 @@ pub mod ring;
 use crate::sync::{IrqLock, Rank};
 use ::log::{Level, LevelFilter, Log, Metadata};
 use core::fmt::{self, Write as _};
-use core::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use ring::{Cursor, Record, Ring};
 
 /// Bytes of the ring.
@@ -43,7 +43,10 @@ impl Log for KernelLog {
         let target = record.target().rsplit("::").next().unwrap_or("kernel");
         let level = severity(record.level());
         let timestamp_ns = now_ns();
-        RING.lock().push(timestamp_ns, level, target, *record.args());
+        let mut ring = RING.lock();
+        ring.push(timestamp_ns, level, target, *record.args());
+        WAITING.store(true, Ordering::Relaxed);
+        drop(ring);
         let sink = SINK.load(Ordering::Relaxed);
         if sink != 0 {
             // SAFETY: only `set_sink` stores there, and what it stores is a Sink.
@@ -96,6 +99,7 @@ pub fn parse_console_level(text: &str) -> Option<u8> {
 pub fn try_record(level: Level, target: &str, text: fmt::Arguments<'_>) -> bool {
     let Some(mut ring) = RING.try_lock() else { return false };
     ring.push(now_ns(), severity(level), target, text);
+    WAITING.store(true, Ordering::Relaxed);
     true
 }
 
@@ -163,7 +167,10 @@ pub fn next_for_console(buffer: &mut LineBuffer) -> Option<&str> {
     let ring = RING.lock();
     let mut cursor = NEXT.lock();
     loop {
-        let record = ring.read(&mut cursor)?;
+        let Some(record) = ring.read(&mut cursor) else {
+            WAITING.store(false, Ordering::Relaxed);
+            return None;
+        };
         if record.level < CONSOLE_LEVEL.load(Ordering::Relaxed) {
             buffer.copy(&record);
             break;
@@ -172,11 +179,13 @@ pub fn next_for_console(buffer: &mut LineBuffer) -> Option<&str> {
     Some(buffer.as_str())
 }
 
-/// Whether there is a line that the consoles have not had.
+/// Whether there may be a line that the consoles have not had: asked by every CPU that has nothing to do, so it is one
+/// load. Written under the ring's lock.
+static WAITING: AtomicBool = AtomicBool::new(false);
+
+#[inline]
 pub fn is_waiting() -> bool {
-    let ring = RING.lock();
-    let mut cursor = *NEXT.lock();
-    ring.read(&mut cursor).is_some()
+    WAITING.load(Ordering::Relaxed)
 }
 
 /// The first record that the consoles have not had. Locked inside the ring's lock.

@@ -144,7 +144,7 @@ impl Platform for Host {
         true
     }
 
-    fn defer_to(_: fn()) {}
+    fn defer_to(_: fn(usize)) {}
 
     fn run_deferred() -> bool {
         let work = lock(&DEFERRED).pop();
@@ -164,6 +164,10 @@ impl Platform for Host {
 
     fn unix_ns() -> Option<i64> {
         None
+    }
+
+    fn timer_cpu() -> usize {
+        0
     }
 
     fn set_alarm(deadline_ns: u64) {

@@ -180,9 +180,10 @@ pub trait Platform: 'static {
     /// outermost interrupt. Once, however often it is asked for until then. False if too much is waiting: the caller
     /// keeps what it has.
     fn defer(work: Handler, argument: usize) -> bool;
-    /// From here on whoever has something deferred calls `wake`, whose thread calls [`run_deferred`](Self::run_deferred).
-    fn defer_to(wake: fn());
-    /// Does one piece of deferred work; false if there is none. For that one thread.
+    /// From here on whoever has something deferred on this CPU calls `wake` with the CPU's number, whose thread calls
+    /// [`run_deferred`](Self::run_deferred). Called on each CPU, by a thread that stays there.
+    fn defer_to(wake: fn(usize));
+    /// Does one piece of this CPU's deferred work; false if there is none. For that one thread.
     fn run_deferred() -> bool;
     /// Whether this code has interrupted other code: then it must not wait for what that may hold.
     fn in_interrupt() -> bool;
@@ -196,6 +197,8 @@ pub trait Platform: 'static {
     /// Calls [`timers::fire`] at `deadline_ns` or soon after, at once if that has passed, and forgets what was set
     /// before. A chip with a short range may call early. With interrupts off.
     fn set_alarm(deadline_ns: u64);
+    /// The CPU that has the alarm of this one: itself, or the boot CPU if it has none.
+    fn timer_cpu() -> usize;
 
     // ---- memory ----
 

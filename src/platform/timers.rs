@@ -4,15 +4,18 @@
 //! kernel with nothing to do takes no interrupt at all. An alarm is not taken back when its timer is: it costs one
 //! early call of [`fire`], where taking it back would cost every cancelling.
 //! A callback runs in the interrupt handler, with interrupts off.
+//!
+//! Every CPU with an alarm of its own has a queue of its own: a timer fires on the CPU that armed it, and no lock is
+//! shared but with who takes a timer back from afar. Where CPUs have none, the boot CPU serves them
+//! ([`Platform::timer_cpu`]).
 
 use super::{Machine, Platform};
-use crate::sync::{IrqLock, Rank};
 use crate::time::queue::{Armed, Callback, Full, TimerId, TimerQueue};
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
 use log::{info, warn};
 
-/// Timers that may be armed at one time.
+/// Timers that may be armed at one time, on each CPU.
 const TIMERS: usize = 256;
 /// What the alarm is set for if it is not set: the end of time.
 const NEVER: u64 = u64::MAX;
@@ -23,9 +26,11 @@ struct State {
     set_for: u64,
 }
 
-static STATE: IrqLock<State> = IrqLock::new(Rank::Timers, State { queue: TimerQueue::new(), set_for: NEVER });
-
 impl State {
+    const fn new() -> Self {
+        Self { queue: TimerQueue::new(), set_for: NEVER }
+    }
+
     /// Sets the alarm for the earliest deadline, unless it comes by then anyway.
     #[inline]
     fn set_alarm(&mut self) {
@@ -37,10 +42,68 @@ impl State {
     }
 }
 
-/// The alarm: calls what is due. With interrupts off.
-pub fn fire(_: usize) {
+/// Names an armed timer, and none after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timer {
+    cpu: u32,
+    id: TimerId,
+}
+
+#[cfg(target_os = "none")]
+mod queues {
+    use super::State;
+    use crate::arch::x86_64::percpu::{copies, per_cpu};
+    use crate::sync::{IrqLock, Rank};
+
+    per_cpu! {
+        static STATE: IrqLock<State> = IrqLock::new(Rank::Timers, State::new());
+    }
+
+    pub fn count() -> usize {
+        copies()
+    }
+
+    #[inline]
+    pub fn of(cpu: usize) -> Option<&'static IrqLock<State>> {
+        STATE.on(cpu)
+    }
+}
+
+/// The host's machine is one CPU.
+#[cfg(not(target_os = "none"))]
+mod queues {
+    use super::State;
+    use crate::sync::{IrqLock, Rank};
+
+    static STATE: IrqLock<State> = IrqLock::new(Rank::Timers, State::new());
+
+    pub fn count() -> usize {
+        1
+    }
+
+    pub fn of(cpu: usize) -> Option<&'static IrqLock<State>> {
+        (cpu == 0).then_some(&STATE)
+    }
+}
+
+/// Calls `with` with the queue in which this CPU's timers are, locked, and its CPU.
+#[inline]
+fn with_mine<R>(with: impl FnOnce(&mut State, usize) -> R) -> R {
     loop {
-        let mut state = STATE.lock();
+        let cpu = Machine::timer_cpu();
+        let mut state = queues::of(cpu).expect("a CPU that runs has its variables").lock();
+        // Interrupts are off now. Before, this may have been moved to another CPU.
+        if cpu == Machine::timer_cpu() {
+            return with(&mut state, cpu);
+        }
+    }
+}
+
+/// The alarm: calls what is due on this CPU. With interrupts off.
+pub fn fire(_: usize) {
+    let queue = queues::of(Machine::timer_cpu()).expect("a CPU that runs has its variables");
+    loop {
+        let mut state = queue.lock();
         let Some(expired) = state.queue.pop_expired(Machine::now_ns()) else {
             // The chip has stopped, whatever it was set for.
             state.set_for = NEVER;
@@ -53,25 +116,29 @@ pub fn fire(_: usize) {
 }
 
 /// Calls `callback(context)` at a time of [`Platform::now_ns`], or at once if that has passed.
-pub fn at(deadline_ns: u64, callback: Callback, context: usize) -> Result<TimerId, Full> {
-    let mut state = STATE.lock();
-    let id = state.queue.arm(deadline_ns, callback, context)?;
-    state.set_alarm();
-    Ok(id)
+#[inline]
+pub fn at(deadline_ns: u64, callback: Callback, context: usize) -> Result<Timer, Full> {
+    with_mine(|state, cpu| {
+        let id = state.queue.arm(deadline_ns, callback, context)?;
+        state.set_alarm();
+        Ok(Timer { cpu: cpu as u32, id })
+    })
 }
 
 /// Calls `callback(context)` every `period`, without drift.
-pub fn every(period_ns: NonZeroU64, callback: Callback, context: usize) -> Result<TimerId, Full> {
+pub fn every(period_ns: NonZeroU64, callback: Callback, context: usize) -> Result<Timer, Full> {
     let first_ns = Machine::now_ns().saturating_add(period_ns.get());
-    let mut state = STATE.lock();
-    let id = state.queue.arm_periodic(first_ns, period_ns, callback, context)?;
-    state.set_alarm();
-    Ok(id)
+    with_mine(|state, cpu| {
+        let id = state.queue.arm_periodic(first_ns, period_ns, callback, context)?;
+        state.set_alarm();
+        Ok(Timer { cpu: cpu as u32, id })
+    })
 }
 
-/// Takes a timer back. False if it has fired.
-pub fn cancel(id: TimerId) -> bool {
-    STATE.lock().queue.cancel(id)
+/// Takes a timer back. False if it has fired: then its callback may be running now, on the CPU that armed it.
+#[inline]
+pub fn cancel(timer: Timer) -> bool {
+    queues::of(timer.cpu as usize).is_some_and(|queue| queue.lock().queue.cancel(timer.id))
 }
 
 /// Ticks of [`start_ticks`], and since when they are counted.
@@ -102,14 +169,16 @@ pub fn ticks() -> Option<(u64, u64)> {
     Some((TICKS.load(Ordering::Relaxed), Machine::now_ns().saturating_sub(since_ns)))
 }
 
-/// The armed timers, earliest first: for display.
-pub fn for_each(visit: &mut dyn FnMut(Armed)) {
-    let mut previous = None;
-    loop {
-        let next = STATE.lock().queue.after(previous.as_ref());
-        let Some(armed) = next else { return };
-        visit(armed);
-        previous = Some(armed);
+/// The armed timers of each CPU, earliest first, with the CPU's number: for display.
+pub fn for_each(visit: &mut dyn FnMut(usize, Armed)) {
+    for (cpu, queue) in (0..queues::count()).filter_map(|cpu| queues::of(cpu).map(|queue| (cpu, queue))) {
+        let mut previous = None;
+        loop {
+            let next = queue.lock().queue.after(previous.as_ref());
+            let Some(armed) = next else { break };
+            visit(cpu, armed);
+            previous = Some(armed);
+        }
     }
 }
 

@@ -79,6 +79,7 @@ ranks! {
         // Maps and unmaps: takes frames, for tables and for what is mapped.
         KernelTables "kernel's page tables",
         // Painting is what it is for.
+        Printer "printer of the log",
         Screen "screen",
         ScreenText "screen's text",
     }

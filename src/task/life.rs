@@ -4,7 +4,7 @@
 //! it keeps the stack for the next thread, tells who waits, and gives up the scheduler's reference. Whoever `join`
 //! returns to therefore finds all of it done.
 
-use super::sched::Policy;
+use super::sched::{CpuSet, Policy};
 use super::schedule;
 use super::stack::{self, Stack};
 use super::thread::{Entry, Name, State, Thread, ThreadRef, try_current};
@@ -39,9 +39,32 @@ impl JoinHandle {
     }
 }
 
-/// Begins a thread that executes `entry(argument)`, on this CPU. Not in interrupt handlers.
+/// Begins a thread that executes `entry(argument)`, on the CPU that has least to do. Not in interrupt handlers.
 pub fn spawn(name: &str, policy: Policy, entry: Entry, argument: usize) -> Result<JoinHandle, NoThread> {
+    spawn_within(&CpuSet::ALL, name, policy, entry, argument)
+}
+
+/// The same, of a thread that stays on one CPU.
+pub fn spawn_on(
+    cpu: usize,
+    name: &str,
+    policy: Policy,
+    entry: Entry,
+    argument: usize,
+) -> Result<JoinHandle, NoThread> {
+    spawn_within(&CpuSet::one(cpu), name, policy, entry, argument)
+}
+
+/// The same, of a thread that stays on some CPUs, of which one runs.
+pub fn spawn_within(
+    allowed: &CpuSet,
+    name: &str,
+    policy: Policy,
+    entry: Entry,
+    argument: usize,
+) -> Result<JoinHandle, NoThread> {
     let thread = prepare(name, policy, entry, argument)?;
+    thread.entity.set_allowed(allowed);
     // Two references: the scheduler's, which `bury` gives up, and the handle's.
     let handle = JoinHandle(thread.clone());
     schedule::start(&thread);
@@ -113,8 +136,8 @@ pub(super) unsafe fn bury(thread: &Thread) {
     drop(unsafe { ThreadRef::from_raw(core::ptr::from_ref(thread) as usize) });
 }
 
-/// Makes the code that runs the first thread, and begins this CPU's idle thread, which executes `idle`, and the worker.
-/// Once, with interrupts off.
+/// Makes the code that runs the first thread, which stays on this CPU, and begins the CPU's idle thread, which executes
+/// `idle`. Once, with interrupts off.
 ///
 /// # Panics
 /// If memory is out.
@@ -126,6 +149,7 @@ pub fn init(idle: Entry) {
     let idle = prepare("idle/0", Policy::Idle, idle, 0);
     let (Some(boot), Ok(idle)) = (boot, idle) else { panic!("no memory for the first threads") };
     fpu::init();
+    boot.entity.set_allowed(&CpuSet::one(percpu::number()));
     // Neither ends, so their references stay for good.
     let [boot, idle] = [boot, idle].map(|thread| {
         // SAFETY: as said.
@@ -135,7 +159,11 @@ pub fn init(idle: Entry) {
     unsafe { schedule::adopt(boot, idle) };
     preempt::on_wanted(schedule::preempted);
     super::parker::init();
-    worker::init();
+}
+
+/// Begins the worker of each CPU that runs. Once, when they do, with interrupts on.
+pub fn init_workers() {
+    schedule::online().iter().for_each(worker::init);
 }
 
 /// Makes the code that another CPU runs since it was started that CPU's idle thread. Once on each, with interrupts off.

@@ -15,7 +15,7 @@
 //! - [`trace`]: what happened to whom and when, to be drawn as a time line.
 //! - [`schedule`]: the switch, and what asks for it. [`life`]: beginning, end and burial.
 //! - `parker`: how [`sync`](crate::sync)'s locks and wait queues put threads to sleep. [`fpu`]: floating-point state.
-//! - [`worker`]: the thread that does what interrupt handlers leave for later.
+//! - [`worker`]: the threads that do what interrupt handlers leave for later.
 //!
 //! Every CPU has a run queue of its own behind a lock of its own. A thread is in the queue of its home CPU, or was last,
 //! and its state is changed under that queue's lock. The lock is held *across* a switch and let go by the thread that
@@ -41,10 +41,10 @@ pub mod thread;
 #[cfg(target_os = "none")]
 pub mod worker;
 
-pub use sched::Policy;
+pub use sched::{CpuSet, Policy};
 
 #[cfg(target_os = "none")]
-pub use life::{JoinHandle, NoThread, exit, init, init_cpu, spawn};
+pub use life::{JoinHandle, NoThread, exit, init, init_cpu, init_workers, spawn, spawn_on, spawn_within};
 #[cfg(target_os = "none")]
 pub use schedule::{park, sleep_until, unpark, yield_now};
 #[cfg(target_os = "none")]

@@ -11,11 +11,15 @@
 //!
 //! There is no tick. A timer is set when somebody waits for the end of a slice, and for nothing else. It is not taken
 //! back when that somebody runs sooner: it comes early then, once, and is set again if there is still reason to.
+//!
+//! A thread's CPU is written under the lock of the queue that it was in. Who sends it to another one writes that first
+//! and lets the lock go; on the way there the thread is in no queue, and whoever looks for it waits at the lock of the
+//! one that it is going to. So at no time does anybody hold two queues' locks, and no look at a thread is lost.
 
 use super::fpu;
 use super::life;
-use super::sched::entity::SLICE_NS;
-use super::sched::{Arrival, Board, Entity, Leaving, RunQueue};
+use super::sched::entity::{SLICE_NS, Whereabouts};
+use super::sched::{Arrival, Board, CpuSet, Entity, Leaving, Policy, RunQueue, Topology, balance, place};
 use super::thread::{State, Thread, ThreadRef, try_current};
 use crate::arch::x86_64::percpu::Pinned;
 use crate::arch::x86_64::percpu::per_cpu;
@@ -38,12 +42,25 @@ pub(super) struct Cpu {
     /// When the timer for the end of a slice comes; `NEVER` if none is set. Under the queue's lock.
     timer_ns: AtomicU64,
     /// Switches to another thread, for display.
-    pub switches: AtomicU64,
+    switches: AtomicU64,
+    /// Looks at whether the load is even.
+    round: AtomicU64,
 }
 
 struct Left {
     thread: *const Thread,
-    is_dead: bool,
+    fate: Fate,
+}
+
+/// What becomes of a thread that was left.
+#[derive(Clone, Copy)]
+enum Fate {
+    /// Whoever finds it in a queue, or wakes it, may run it.
+    Stays,
+    /// It goes to another CPU's queue.
+    Moves,
+    /// It is to be buried.
+    IsDead,
 }
 
 // SAFETY: `left` is its CPU's own, used with interrupts off around a switch only.
@@ -54,9 +71,10 @@ const NEVER: u64 = u64::MAX;
 per_cpu! {
     static CPU: Cpu = Cpu {
         queue: Mutex::new(None),
-        left: UnsafeCell::new(Left { thread: ptr::null(), is_dead: false }),
+        left: UnsafeCell::new(Left { thread: ptr::null(), fate: Fate::Stays }),
         timer_ns: AtomicU64::new(NEVER),
         switches: AtomicU64::new(0),
+        round: AtomicU64::new(0),
     };
 }
 
@@ -85,6 +103,9 @@ fn all() -> impl Iterator<Item = &'static Cpu> {
 
 /// What the CPUs show each other of their load.
 static BOARD: Board = Board::new();
+
+/// Which CPUs are near each other.
+pub static TOPOLOGY: Topology = Topology::flat();
 
 /// A run queue, locked.
 struct Queue(MutexGuard<'static, Option<RunQueue>>);
@@ -120,15 +141,30 @@ pub fn on_remote_wake_up(tell: fn(usize)) {
     RESCHEDULE.store(tell as *mut (), Ordering::Release);
 }
 
-/// For the interrupt that another CPU has sent: at its end this CPU switches.
+/// For the interrupt that another CPU has sent: this CPU's queue has changed.
 pub fn reschedule_here() {
-    preempt::want();
+    let number = percpu::number();
+    let mut queue = here().lock();
+    look(number, &mut queue);
+}
+
+/// Makes come true what a queue wants after it has been changed: a switch, or the timer set. If it is another CPU's, that
+/// CPU is told, and looks itself.
+#[inline]
+fn look(number: usize, queue: &mut Queue) {
+    if queue.wants_switch() {
+        want_on(number);
+    } else if let Some(event_ns) = queue.next_event() {
+        set_timer(number, event_ns);
+    }
 }
 
 fn want_on(number: usize) {
-    if number == percpu::number() {
-        return preempt::want();
-    }
+    if number == percpu::number() { preempt::want() } else { tell(number) }
+}
+
+/// Has another CPU come to [`reschedule_here`].
+fn tell(number: usize) {
     let tell = RESCHEDULE.load(Ordering::Acquire);
     if !tell.is_null() {
         // SAFETY: `on_remote_wake_up` alone stores there, and what it stores is such a function.
@@ -181,7 +217,7 @@ pub fn set_slice(slice_ns: u64) -> u64 {
 /// Gives this CPU to whoever is next. Interrupts are off, and still are when it returns, which is when this thread has
 /// its turn again.
 #[inline]
-fn leave(mut queue: Queue, why: Leaving) {
+fn leave(mut queue: Queue, why: Leaving, fate: Fate) {
     let number = percpu::number();
     let cpu = here();
     let next = thread_of(queue.schedule(why, Machine::now_ns()));
@@ -194,11 +230,15 @@ fn leave(mut queue: Queue, why: Leaving) {
         old.set_state(State::Running);
         return;
     }
+    if let Fate::Moves = fate {
+        let to = place::on_wake_up(&old.entity, &BOARD, &TOPOLOGY);
+        old.entity.send_to(to.unwrap_or(number));
+    }
     // SAFETY: what the queue names is alive, and off its stack: whoever left it did so under this lock.
     let next = unsafe { &*next };
     next.set_state(State::Running);
     // SAFETY: this CPU's own, with interrupts off.
-    unsafe { *cpu.left.get() = Left { thread: old, is_dead: old.state() == State::Dead } };
+    unsafe { *cpu.left.get() = Left { thread: old, fate } };
     cpu.switches.store(cpu.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
     // The lock goes over to the next thread, which lets it go in `arrive`.
     core::mem::forget(queue);
@@ -214,12 +254,15 @@ fn leave(mut queue: Queue, why: Leaving) {
 pub(super) fn arrive() {
     let cpu = here();
     // SAFETY: this CPU's own, with interrupts off.
-    let Left { thread, is_dead } = unsafe { cpu.left.get().read() };
+    let Left { thread, fate } = unsafe { cpu.left.get().read() };
     // SAFETY: locked by the thread that was left, for this one.
     unsafe { cpu.queue.force_unlock() };
-    if is_dead {
+    match fate {
+        Fate::Stays => {}
+        // SAFETY: it is in no queue, so only this CPU can let it go on, and end.
+        Fate::Moves => deliver(unsafe { &*thread }, Arrival::Moved),
         // SAFETY: it was left for good.
-        unsafe { life::bury(&*thread) };
+        Fate::IsDead => unsafe { life::bury(&*thread) },
     }
 }
 
@@ -229,7 +272,7 @@ pub fn yield_now() {
     let queue = here().lock();
     if queue.waiting() > 0 {
         me().set_state(State::Ready);
-        leave(queue, Leaving::Yields);
+        leave(queue, Leaving::Yields, Fate::Stays);
     } else {
         drop(queue);
     }
@@ -239,8 +282,13 @@ pub fn yield_now() {
 /// What `arch::preempt` calls when this CPU is wanted and may be had, with interrupts off.
 pub(super) fn preempted() {
     let queue = here().lock();
-    me().set_state(State::Ready);
-    leave(queue, Leaving::Preempted);
+    let me = me();
+    me.set_state(State::Ready);
+    if me.entity.may_run_on(percpu::number()) {
+        leave(queue, Leaving::Preempted, Fate::Stays);
+    } else {
+        leave(queue, Leaving::Moves, Fate::Moves);
+    }
 }
 
 /// Waits until somebody calls [`unpark`], or returns at once if somebody has. It may also return for no reason.
@@ -255,7 +303,7 @@ pub fn park() {
     let me = me();
     if me.token.swap(0, Ordering::Relaxed) == 0 {
         me.set_state(State::Parked);
-        leave(queue, Leaving::Sleeps);
+        leave(queue, Leaving::Sleeps, Fate::Stays);
     } else {
         drop(queue);
     }
@@ -266,7 +314,7 @@ pub fn park() {
 pub(super) fn leave_for_good() -> ! {
     let queue = here().lock();
     me().set_state(State::Dead);
-    leave(queue, Leaving::Sleeps);
+    leave(queue, Leaving::Sleeps, Fate::IsDead);
     unreachable!("a dead thread runs")
 }
 
@@ -274,13 +322,94 @@ pub(super) fn leave_for_good() -> ! {
 pub fn unpark(thread: &Thread) {
     let were_on = interrupts::disable();
     let (number, mut queue) = lock_of(thread);
-    match thread.state() {
-        State::Parked => {
-            thread.set_state(State::Ready);
+    if thread.state() == State::Parked {
+        thread.set_state(State::Ready);
+        let to = place::on_wake_up(&thread.entity, &BOARD, &TOPOLOGY).unwrap_or(number);
+        if to == number {
             put(number, &mut queue, thread, Arrival::Woken);
+            drop(queue);
+        } else {
+            thread.entity.send_to(to);
+            drop(queue);
+            deliver(thread, Arrival::Woken);
         }
-        _ => thread.token.store(1, Ordering::Relaxed),
+    } else {
+        thread.token.store(1, Ordering::Relaxed);
+        drop(queue);
     }
+    interrupts::restore(were_on);
+    if were_on {
+        preempt::check();
+    }
+}
+
+/// A new thread wants a CPU: the least loaded.
+pub(super) fn start(thread: &Thread) {
+    let were_on = interrupts::disable();
+    thread.set_state(State::Ready);
+    let number = percpu::number();
+    thread.entity.send_to(place::on_fork(&thread.entity, number, &BOARD, &TOPOLOGY).unwrap_or(number));
+    deliver(thread, Arrival::New);
+    interrupts::restore(were_on);
+    if were_on {
+        preempt::check();
+    }
+}
+
+/// Puts a ready thread that is in no queue into that of the CPU it was sent to. By one at a time. Interrupts are off.
+fn deliver(thread: &Thread, arrival: Arrival) {
+    loop {
+        let (number, mut queue) = lock_of(thread);
+        if thread.entity.may_run_on(number) {
+            return put(number, &mut queue, thread, arrival);
+        }
+        // Where it may run was changed on the way.
+        let to = place::on_wake_up(&thread.entity, &BOARD, &TOPOLOGY);
+        thread.entity.send_to(to.expect("`set_allowed` refuses sets without a CPU that runs"));
+    }
+}
+
+/// A thread is to run on none but these CPUs from now on. False if none of them runs.
+pub fn set_allowed(thread: &Thread, allowed: &CpuSet) -> bool {
+    if allowed.and(&BOARD.online()).is_empty() {
+        return false;
+    }
+    let were_on = interrupts::disable();
+    let (number, mut queue) = lock_of(thread);
+    thread.entity.set_allowed(allowed);
+    if !allowed.contains(number) {
+        match thread.entity.whereabouts() {
+            // Who wakes it, or has it on the way, looks where it may go.
+            Whereabouts::Away => {}
+            Whereabouts::Queued => {
+                take_out(number, &mut queue, thread);
+                let to = place::on_wake_up(&thread.entity, &BOARD, &TOPOLOGY);
+                thread.entity.send_to(to.unwrap_or(number));
+                drop(queue);
+                deliver(thread, Arrival::Moved);
+                interrupts::restore(were_on);
+                return true;
+            }
+            Whereabouts::Running => want_on(number),
+        }
+    }
+    drop(queue);
+    interrupts::restore(were_on);
+    if were_on {
+        preempt::check();
+    }
+    true
+}
+
+/// Another policy for a thread.
+///
+/// # Panics
+/// If a real-time priority is not 1 to 99.
+pub fn set_policy(thread: &Thread, policy: Policy) {
+    let were_on = interrupts::disable();
+    let (number, mut queue) = lock_of(thread);
+    queue.set_policy(entity_of(thread), policy, Machine::now_ns());
+    look(number, &mut queue);
     drop(queue);
     interrupts::restore(were_on);
     if were_on {
@@ -288,16 +417,38 @@ pub fn unpark(thread: &Thread) {
     }
 }
 
-/// A new thread wants a CPU: this one.
-pub(super) fn start(thread: &Thread) {
-    let were_on = interrupts::disable();
-    let mut queue = here().lock();
-    thread.set_state(State::Ready);
-    put(percpu::number(), &mut queue, thread, Arrival::New);
-    drop(queue);
-    interrupts::restore(were_on);
-    if were_on {
-        preempt::check();
+/// Carries out a [`balance::Move`]; false if there is no thread for it any more. With interrupts off.
+fn carry_out(plan: balance::Move) -> bool {
+    let mut from = cpu(plan.from).lock();
+    let Some(entity) = plan.candidate(&from) else { return false };
+    // SAFETY: what is in a queue is alive.
+    let thread = unsafe { &*thread_of(entity) };
+    take_out(plan.from, &mut from, thread);
+    entity.send_to(plan.to);
+    drop(from);
+    deliver(thread, Arrival::Moved);
+    true
+}
+
+fn take_out(number: usize, queue: &mut Queue, thread: &Thread) {
+    queue.dequeue(entity_of(thread), Machine::now_ns());
+    look(number, queue);
+}
+
+/// For the idle thread, with interrupts off: fetches a thread that waits for another CPU. True if there is one to run.
+pub fn pull() -> bool {
+    let number = percpu::number();
+    [false, true].into_iter().any(|again| {
+        balance::on_idle(number, again, &BOARD, &TOPOLOGY).is_some_and(carry_out)
+    })
+}
+
+/// Whether the load is even, as seen from a CPU on which somebody waits. With interrupts off.
+#[cold]
+fn balance_from(number: usize) {
+    let round = cpu(number).round.fetch_add(1, Ordering::Relaxed);
+    if let Some(plan) = balance::plan(number, round, &BOARD) {
+        carry_out(plan);
     }
 }
 
@@ -315,13 +466,18 @@ fn lock_of(thread: &Thread) -> (usize, Queue) {
 }
 
 #[inline]
-fn put(number: usize, queue: &mut Queue, thread: &Thread, arrival: Arrival) {
+fn entity_of(thread: &Thread) -> &'static Entity {
     // SAFETY: the scheduler's reference keeps it until it is buried, and then it is in no queue.
-    let entity: &'static Entity = unsafe { &*ptr::from_ref(&thread.entity) };
-    if queue.enqueue(entity, arrival, Machine::now_ns()) {
-        want_on(number);
-    } else if let Some(event_ns) = queue.next_event() {
-        set_timer(number, event_ns);
+    unsafe { &*ptr::from_ref(&thread.entity) }
+}
+
+#[inline]
+fn put(number: usize, queue: &mut Queue, thread: &Thread, arrival: Arrival) {
+    let was_wanted = queue.wants_switch();
+    queue.enqueue(entity_of(thread), arrival, Machine::now_ns());
+    // A CPU that is wanted has been told.
+    if !was_wanted {
+        look(number, queue);
     }
 }
 
@@ -329,23 +485,29 @@ fn put(number: usize, queue: &mut Queue, thread: &Thread, arrival: Arrival) {
 #[inline]
 fn set_timer(number: usize, event_ns: u64) {
     let timer_ns = &cpu(number).timer_ns;
-    if event_ns < timer_ns.load(Ordering::Relaxed) && timers::at(event_ns, slice_over, number).is_ok() {
+    if event_ns >= timer_ns.load(Ordering::Relaxed) {
+        return;
+    }
+    if number != percpu::number() {
+        return tell(number);
+    }
+    if timers::at(event_ns, slice_over, number).is_ok() {
         timer_ns.store(event_ns, Ordering::Relaxed);
     }
 }
 
-/// The timer: in an interrupt.
+/// The timer: in an interrupt, on that CPU or, if it has no alarm, on the boot CPU.
 fn slice_over(number: usize) {
     let cpu = cpu(number);
     let mut queue = cpu.lock();
     cpu.timer_ns.store(NEVER, Ordering::Relaxed);
-    let is_over = queue.tick(Machine::now_ns());
-    if let Some(event_ns) = queue.next_event().filter(|_| !is_over) {
-        set_timer(number, event_ns);
-    }
+    let now_ns = Machine::now_ns();
+    queue.tick(now_ns);
+    look(number, &mut queue);
+    let is_due = queue.is_balance_due(now_ns);
     drop(queue);
-    if is_over {
-        want_on(number);
+    if is_due {
+        balance_from(number);
     }
 }
 
@@ -383,16 +545,30 @@ fn wake_up(raw: usize) {
     unpark(&thread);
 }
 
-/// Charges the thread that runs for the time until now, so that its `cpu_ns` is right.
+/// Charges the threads that run for the time until now, so that their `cpu_ns` is right.
 pub fn account() {
-    let were_on = interrupts::disable();
-    here().lock().account(Machine::now_ns());
-    interrupts::restore(were_on);
+    for number in BOARD.online().iter() {
+        let were_on = interrupts::disable();
+        let mut queue = cpu(number).lock();
+        let was_wanted = queue.wants_switch();
+        queue.account(Machine::now_ns());
+        if !was_wanted {
+            look(number, &mut queue);
+        }
+        drop(queue);
+        interrupts::restore(were_on);
+    }
+    preempt::check();
 }
 
 /// Whether somebody waits for this CPU; for the idle thread, with interrupts off.
 pub fn is_wanted() -> bool {
     here().lock().waiting() > 0
+}
+
+/// CPUs that threads may run on.
+pub fn online() -> CpuSet {
+    BOARD.online()
 }
 
 /// Switches to another thread, on all CPUs so far.

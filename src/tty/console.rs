@@ -9,7 +9,6 @@
 //! Log lines made in a handler wait in the ring until [`print_log`] is called from somewhere else.
 
 use super::options::{DEFAULT_BAUD, Selection};
-use crate::arch::x86_64::preempt::NoPreemption;
 use crate::drivers::fbcon::Console as TextConsole;
 use crate::drivers::framebuffer::Framebuffer;
 use crate::drivers::serial::uart16550::Uart;
@@ -17,6 +16,7 @@ use crate::log;
 use crate::platform::{Machine, Platform};
 use crate::sync::{IrqLock, Rank, SpinLock, WaitQueue, hooks};
 use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Bytes typed ahead that are kept.
 const INPUT: usize = 1024;
@@ -62,6 +62,9 @@ static SERIAL: IrqLock<Serial> = IrqLock::new(
 
 /// The framebuffer; its text is apart, so that its 128 KiB of zeros stay out of the image file.
 static SCREEN: SpinLock<Option<Framebuffer>> = SpinLock::new(Rank::Screen, None);
+
+/// Whether the screen shows less than its text.
+static IS_STALE: AtomicBool = AtomicBool::new(false);
 
 /// What the screen shows. Locked only while [`SCREEN`] is.
 static TEXT: SpinLock<TextConsole> = SpinLock::new(Rank::ScreenText, TextConsole::new());
@@ -122,6 +125,7 @@ fn write(text: &str) {
             write_serial(part.as_bytes());
             let screen = SCREEN.lock();
             TEXT.lock().write(part.as_bytes());
+            IS_STALE.store(true, Ordering::Relaxed);
             drop(screen);
         }
     }
@@ -222,10 +226,18 @@ pub fn must_poll() -> bool {
     serial.uart.is_some() && !serial.by_interrupt
 }
 
-/// What to do when there is nothing else to do: prints and paints what waits.
+/// What to do when there is nothing else to do: prints what waits.
 pub fn idle() {
-    print_log();
-    paint();
+    if log::is_waiting() {
+        print_log();
+    }
+}
+
+/// The same for the screen, by one CPU's idle thread: whoever writes to the screen waits while it is painted.
+pub fn idle_painter() {
+    if IS_STALE.swap(false, Ordering::Relaxed) {
+        paint();
+    }
 }
 
 /// Waits until everything has left, as before a reset.
@@ -243,17 +255,23 @@ pub fn drain() {
 pub fn print_log() {
     if !Machine::in_interrupt() && hooks::preemption_depth() == 0 {
         let mut buffer = log::LineBuffer::new();
-        // Line by line to oneself: another thread that printed the next one before this one would mix them up.
-        while print_line(&mut buffer) {}
+        // Line by line to oneself: another thread that printed the next one before this one would mix them up. One that
+        // is printing now looks again when it is through.
+        while log::is_waiting() {
+            let Some(_together) = PRINTER.try_lock() else { return };
+            print_line(&mut buffer);
+        }
     }
 }
 
-fn print_line(buffer: &mut log::LineBuffer) -> bool {
-    let _together = NoPreemption::new();
-    let Some(line) = log::next_for_console(buffer) else { return false };
-    write(line);
-    write("\n");
-    true
+/// Whoever prints a line of the log.
+static PRINTER: SpinLock<()> = SpinLock::new(Rank::Printer, ());
+
+fn print_line(buffer: &mut log::LineBuffer) {
+    if let Some(line) = log::next_for_console(buffer) {
+        write(line);
+        write("\n");
+    }
 }
 
 /// The console as a `fmt::Write`. What is written reaches the serial line at once, and the screen when nothing

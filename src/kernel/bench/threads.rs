@@ -1,6 +1,7 @@
 //! Rows about threads.
 
 use super::OPERATIONS;
+use crate::arch::x86_64::percpu;
 use crate::arch::x86_64::preempt::NoPreemption;
 use crate::arch::x86_64::tsc;
 use crate::task::{self, Policy};
@@ -25,8 +26,8 @@ pub fn switch() -> Option<u64> {
     }
     // Both begin before either runs.
     let keeps_cpu = NoPreemption::new();
-    let partner = task::spawn("bench", Policy::Fifo(10), yields, 0).ok()?;
-    let measured = task::spawn("bench", Policy::Fifo(10), measures, 0);
+    let partner = task::spawn_on(percpu::number(), "bench", Policy::Fifo(10), yields, 0).ok()?;
+    let measured = task::spawn_on(percpu::number(), "bench", Policy::Fifo(10), measures, 0);
     STOP.store(measured.is_err(), Ordering::Relaxed);
     drop(keeps_cpu);
     let measured = measured.map(|thread| thread.join() as u64);
@@ -52,7 +53,7 @@ pub fn wake_up() -> Option<u64> {
     }
     STOP.store(false, Ordering::Relaxed);
     SUM.store(0, Ordering::Relaxed);
-    let sleeper = task::spawn("bench", Policy::Fifo(10), sleeper, 0).ok()?;
+    let sleeper = task::spawn_on(percpu::number(), "bench", Policy::Fifo(10), sleeper, 0).ok()?;
     for _ in 0..OPERATIONS {
         WOKEN_AT.store(tsc::read(), Ordering::Relaxed);
         task::unpark(sleeper.thread());
@@ -67,7 +68,7 @@ pub fn wake_up() -> Option<u64> {
 pub fn spawn_and_join() -> Option<u64> {
     let start = tsc::read();
     for _ in 0..OPERATIONS {
-        task::spawn("bench", Policy::Normal(0), |_| 0, 0).ok()?.join();
+        task::spawn_on(percpu::number(), "bench", Policy::Normal(0), |_| 0, 0).ok()?.join();
     }
     Some((tsc::read() - start) * 100 / OPERATIONS)
 }

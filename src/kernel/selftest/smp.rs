@@ -7,9 +7,9 @@ use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, copies};
 use crate::arch::x86_64::probe;
 use crate::boot::layout::{HEAP_BASE, PAGE_SIZE};
-use crate::kernel::idle;
 use crate::platform::pc::ipi::call;
 use crate::platform::{Machine, Platform, kernel_tables};
+use crate::task::{self, JoinHandle, Policy, thread};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use log::info;
 
@@ -25,6 +25,16 @@ const STORM: usize = if cfg!(debug_assertions) { 200 } else { 1_000 };
 const UNMAPS: u64 = if cfg!(debug_assertions) { 50 } else { 300 };
 /// At the end of vmalloc's region, beside what the test `tlb` uses.
 const PAGE: u64 = HEAP_BASE + (509 << 30);
+
+/// A thread on each CPU but this one, where it stays and nothing but what is more urgent comes between.
+fn on_others(entry: thread::Entry) -> Result<alloc::vec::Vec<JoinHandle>, Trouble> {
+    let mut threads = alloc::vec::Vec::new();
+    for cpu in copies::online().iter().filter(|&cpu| cpu != percpu::number()) {
+        let spawned = task::spawn_on(cpu, "test", Policy::Fifo(1), entry, 0);
+        threads.push(spawned.map_err(|_| "no memory for a thread")?);
+    }
+    Ok(threads)
+}
 
 fn several() -> Result<usize, Trouble> {
     match copies::online_count() {
@@ -101,11 +111,12 @@ pub fn storm() -> Outcome {
             call::run(&copies::online(), &|| _ = TOTAL.fetch_add(1, Ordering::Relaxed));
         }
     }
-    idle::run_on_others(work);
+    let others = on_others(|_| {
+        work();
+        0
+    })?;
     work();
-    while !idle::errand_is_over() {
-        core::hint::spin_loop();
-    }
+    others.into_iter().for_each(|thread| _ = thread.join());
     check(TOTAL.load(Ordering::Relaxed) == count * (count - 1) * STORM, "not every call was answered once")
 }
 
@@ -121,7 +132,7 @@ pub fn shootdown() -> Outcome {
     READS.store(0, Ordering::Relaxed);
     STALE.store(0, Ordering::Relaxed);
     let phys = crate::platform::page_source::page().ok_or("no memory")?;
-    idle::run_on_others(|| {
+    let readers = on_others(|_| {
         while !STOP.load(Ordering::Relaxed) {
             let before = PHASE.load(Ordering::SeqCst);
             let read = probe::read_u64(PAGE).is_some();
@@ -129,7 +140,8 @@ pub fn shootdown() -> Outcome {
             READS.fetch_add(read.into(), Ordering::Relaxed);
             STALE.fetch_add((read && is_same && before % 2 == 1).into(), Ordering::Relaxed);
         }
-    });
+        0
+    })?;
     let mut good = true;
     for _ in 0..UNMAPS {
         let mut tables = kernel_tables::lock();
@@ -143,9 +155,7 @@ pub fn shootdown() -> Outcome {
         PHASE.fetch_add(1, Ordering::SeqCst);
     }
     STOP.store(true, Ordering::Relaxed);
-    while !idle::errand_is_over() {
-        core::hint::spin_loop();
-    }
+    readers.into_iter().for_each(|thread| _ = thread.join());
     crate::platform::page_source::free(phys);
     check(good, "the page could not be mapped and unmapped")?;
     check(STALE.load(Ordering::Relaxed) == 0, "a page was read after its shootdown had returned")

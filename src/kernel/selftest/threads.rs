@@ -4,6 +4,7 @@ mod patterns;
 
 use super::{Outcome, check};
 use crate::arch::x86_64::cr::Cr0;
+use crate::arch::x86_64::percpu;
 use crate::arch::x86_64::preempt::NoPreemption;
 use crate::mm::{frames, heap};
 use crate::platform::{Machine, Platform};
@@ -18,6 +19,12 @@ const MS: u64 = 1_000_000;
 
 fn spawn(policy: Policy, entry: thread::Entry, argument: usize) -> Result<JoinHandle, &'static str> {
     task::spawn("test", policy, entry, argument).map_err(|_| "no memory for a thread")
+}
+
+/// The same, on this CPU alone.
+fn spawn_here(policy: Policy, entry: thread::Entry, argument: usize) -> Result<JoinHandle, &'static str> {
+    let spawned = task::spawn_on(percpu::number(), "test", policy, entry, argument);
+    spawned.map_err(|_| "no memory for a thread")
 }
 
 /// Sleeps until `done` says so, or the time is over; whether it did.
@@ -57,7 +64,7 @@ fn note_thrice(number: usize) -> usize {
 pub fn switch() -> Outcome {
     order();
     // Who is more urgent runs before `spawn` is over, unless preemption is off; then as soon as it is on.
-    spawn(
+    spawn_here(
         Policy::Fifo(5),
         |_| {
             note(1);
@@ -67,7 +74,7 @@ pub fn switch() -> Outcome {
     )?
     .join();
     let keeps_cpu = NoPreemption::new();
-    let urgent = spawn(
+    let urgent = spawn_here(
         Policy::Fifo(5),
         |_| {
             note(3);
@@ -84,7 +91,7 @@ pub fn switch() -> Outcome {
     let keeps_cpu = NoPreemption::new();
     let mut threads = Vec::new();
     for (number, priority) in [(9, 4), (1, 5), (2, 5), (3, 5)] {
-        threads.push(spawn(Policy::Fifo(priority), note_thrice, number)?);
+        threads.push(spawn_here(Policy::Fifo(priority), note_thrice, number)?);
     }
     drop(keeps_cpu);
     let results: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
@@ -114,7 +121,7 @@ fn fair() -> Outcome {
     let start = Machine::now_ns();
     let mut threads = Vec::new();
     for _ in 0..THREADS {
-        threads.push(spawn(Policy::Normal(0), work, 0)?);
+        threads.push(spawn_here(Policy::Normal(0), work, 0)?);
     }
     task::sleep_until(start + WALL_NS);
     let late_ns = Machine::now_ns() - start - WALL_NS;

@@ -51,9 +51,9 @@ pub fn timers<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let out = &mut *call.out;
     let now = Machine::now_ns();
-    timers::for_each(&mut |armed| {
+    timers::for_each(&mut |cpu, armed| {
         let left = Seconds(armed.deadline_ns.saturating_sub(now));
-        let _ = writeln!(out, "  in {left}: {}", Named(armed.callback as usize as u64));
+        let _ = writeln!(out, "  cpu {cpu}, in {left}: {}", Named(armed.callback as usize as u64));
     });
     if let Some((ticks, ns)) = timers::ticks() {
         let _ = writeln!(out, "  {ticks} ticks in {}", Seconds(ns));

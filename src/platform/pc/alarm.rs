@@ -14,13 +14,12 @@
 
 use super::clock::{self, chips, upkeep};
 use super::interrupts::{self, LocalApic};
-use super::{ipi, vectors};
+use super::{ipi, ipi::call, vectors};
 use crate::arch::x86_64::access::RealPorts;
 use crate::arch::x86_64::apic::timer::{Divider, TimerMode};
 use crate::arch::x86_64::cpu::Features;
 use crate::arch::x86_64::hpet::Armed;
-use crate::arch::x86_64::interrupts as flag;
-use crate::arch::x86_64::percpu;
+use crate::arch::x86_64::percpu::{self, InterruptsOff, copies, per_cpu};
 use crate::arch::x86_64::pit::{self, Pit};
 use crate::arch::x86_64::tsc;
 use crate::platform::{Line, timers};
@@ -66,7 +65,14 @@ struct OneShot {
     armed: Option<(u64, u32)>,
 }
 
-static ALARM: IrqLock<Chip> = IrqLock::new(Rank::Alarm, Chip::None);
+per_cpu! {
+    /// This CPU's chip. The HPET and the 8254 are the boot CPU's.
+    static ALARM: IrqLock<Chip> = IrqLock::new(Rank::Alarm, Chip::None);
+
+    /// Whether this CPU has an alarm of its own.
+    static IS_OWN: u8 = 0;
+}
+
 /// The local APIC timer's vector; 0 for none.
 static VECTOR: AtomicU8 = AtomicU8::new(0);
 
@@ -74,22 +80,55 @@ static VECTOR: AtomicU8 = AtomicU8::new(0);
 pub fn init() {
     let alarm = interrupts::local_apic().and_then(by_local_apic).or_else(by_hpet).or_else(by_pit);
     match alarm {
-        Some(alarm) => *ALARM.lock() = alarm,
+        Some(alarm) => put(alarm),
         None => warn!(target: "timers", "no chip that interrupts: nothing will happen in time"),
     }
     upkeep::begin();
 }
 
+/// This CPU's.
+fn put(chip: Chip) {
+    let pin = InterruptsOff::new();
+    IS_OWN.set(matches!(chip, Chip::OneShot(..) | Chip::Deadline(..)).into());
+    *ALARM.here(&pin).lock() = chip;
+}
+
+/// Another CPU's own timer, the same as the boot CPU's, which was measured. Once on each, with interrupts off.
+pub fn init_local() {
+    // All local APICs count one clock.
+    let chip = match ALARM.on(0).map(|boot| boot.lock()).as_deref() {
+        Some(Chip::OneShot(lapic, timer)) => set_up(*lapic, TimerMode::OneShot, DIVIDER)
+            .then(|| Chip::OneShot(*lapic, OneShot::new(timer.coarse))),
+        Some(Chip::Deadline(lapic, inverse)) => set_up(*lapic, TimerMode::TscDeadline, Divider::By1)
+            .then_some(Chip::Deadline(*lapic, *inverse)),
+        _ => None,
+    };
+    if let Some(chip) = chip {
+        put(chip);
+    }
+}
+
+fn set_up(lapic: LocalApic, mode: TimerMode, divider: Divider) -> bool {
+    lapic.timer_setup(mode, VECTOR.load(Ordering::Relaxed), divider).is_ok()
+}
+
+/// See [`Platform::timer_cpu`](crate::platform::Platform::timer_cpu).
+#[inline]
+pub fn cpu() -> usize {
+    if IS_OWN.get() != 0 { percpu::number() } else { 0 }
+}
+
 /// See [`Platform::set_alarm`](crate::platform::Platform::set_alarm).
 pub fn set(deadline_ns: u64) {
-    // The chip is the boot CPU's. It looks for itself what is the earliest deadline by now.
-    if percpu::number() != 0 {
+    // It looks for itself what is the earliest deadline by now.
+    if IS_OWN.get() == 0 && percpu::number() != 0 {
         ipi::alarm();
         return;
     }
     let now_ns = clock::now_ns();
     let left = deadline_ns.saturating_sub(now_ns);
-    match &mut *ALARM.lock() {
+    let pin = InterruptsOff::new();
+    match &mut *ALARM.here(&pin).lock() {
         Chip::OneShot(lapic, timer) => {
             // Longer than the chip can count: it fires early, and is set again.
             let count = u32::try_from(timer.inverse.to_counts(late(left))).unwrap_or(u32::MAX);
@@ -127,7 +166,8 @@ const fn late(ns: u64) -> u64 {
 
 /// The interrupt.
 fn fired(_: usize) {
-    if let Chip::OneShot(_, timer) = &mut *ALARM.lock() {
+    let pin = InterruptsOff::new();
+    if let Chip::OneShot(_, timer) = &mut *ALARM.here(&pin).lock() {
         if timer.is_doubtful(clock::now_ns()) {
             // Not from within: it may set the alarm.
             vectors::defer(|_| upkeep::doubt(), 0);
@@ -168,31 +208,41 @@ impl OneShot {
 
 /// The clock's rate has been corrected.
 pub fn rate_changed() {
-    match &mut *ALARM.lock() {
-        Chip::OneShot(_, timer) => (timer.seen, timer.armed) = (None, None),
-        Chip::Deadline(_, inverse) => *inverse = clock::tsc_rate().map_or(*inverse, Rate::inverse),
-        _ => {}
+    for alarm in (0..copies()).filter_map(|cpu| ALARM.on(cpu)) {
+        match &mut *alarm.lock() {
+            Chip::OneShot(_, timer) => (timer.seen, timer.armed) = (None, None),
+            Chip::Deadline(_, inverse) => *inverse = clock::tsc_rate().map_or(*inverse, Rate::inverse),
+            _ => {}
+        }
     }
 }
 
 /// The TSC is the clock no more: it does not serve for deadlines either.
 pub fn clock_changed() {
     rate_changed();
-    if matches!(&*ALARM.lock(), Chip::Deadline(..)) {
+    if ALARM.on(0).is_some_and(|alarm| matches!(&*alarm.lock(), Chip::Deadline(..))) {
         // To be measured, which takes its time, so not here in the interrupt.
         vectors::defer(|_| leave_deadline(), 0);
     }
 }
 
+/// In deferred work, which stays on its CPU.
 fn leave_deadline() {
-    let one_shot = interrupts::local_apic().and_then(|lapic| one_shot(lapic, VECTOR.load(Ordering::Relaxed)));
-    if let Some(chip) = one_shot {
-        *ALARM.lock() = chip;
-    }
-    // Whatever it was set for, it is not any more.
-    let were_on = flag::disable();
-    timers::fire(0);
-    flag::restore(were_on);
+    let Some(chip) =
+        interrupts::local_apic().and_then(|lapic| one_shot(lapic, VECTOR.load(Ordering::Relaxed)))
+    else {
+        return;
+    };
+    let Chip::OneShot(lapic, timer) = &chip else { return };
+    let (lapic, coarse) = (*lapic, timer.coarse);
+    let leave = || {
+        if set_up(lapic, TimerMode::OneShot, DIVIDER) {
+            put(Chip::OneShot(lapic, OneShot::new(coarse)));
+        }
+        // Whatever it was set for, it is not any more.
+        timers::fire(0);
+    };
+    call::run_on_all(&leave);
 }
 
 /// The local APIC's timer, running free, as a counter.

@@ -90,7 +90,7 @@ impl Platform for Pc {
         vectors::defer(work, argument)
     }
 
-    fn defer_to(wake: fn()) {
+    fn defer_to(wake: fn(usize)) {
         vectors::defer_to(wake);
     }
 
@@ -114,6 +114,11 @@ impl Platform for Pc {
     #[inline]
     fn set_alarm(deadline_ns: u64) {
         alarm::set(deadline_ns);
+    }
+
+    #[inline]
+    fn timer_cpu() -> usize {
+        alarm::cpu()
     }
 
     fn memory_map() -> &'static [MemoryRegion] {

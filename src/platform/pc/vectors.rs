@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A handler runs with interrupts off and does what cannot wait: it takes the byte, stops the clock. What can
-//! wait it leaves to [`defer`]. Once there are threads, one of them does the boot CPU's ([`defer_to`]); before, and on
-//! other CPUs, it is done at the end of the outermost interrupt, with interrupts on.
+//! wait it leaves to [`defer`]. Once there are threads, one of them on each CPU does it ([`defer_to`]); before, it is
+//! done at the end of the outermost interrupt, with interrupts on.
 //!
 //! Vectors are given out by [`allocate`], to an owner with a name. One that nobody asked for is counted and
 //! otherwise ignored; the spurious vectors of the interrupt controllers get no end-of-interrupt.
@@ -193,45 +193,52 @@ per_cpu! {
     /// Whether the queue has something: looked at by every interrupt.
     static WAITING: u8 = 0;
 
+    /// Whether a thread does the work; else it is done at the end of the interrupt.
+    static HAS_WORKER: u8 = 0;
+
     /// Of this CPU: what its handlers leave, it does itself. So no piece of work runs on two CPUs at once as long as
     /// its handler does not.
     static QUEUE: Exclusive<Queue> = Exclusive::new(Queue { work: [None; DEFERRED], first: 0, len: 0 });
 }
 
-/// Who is told that something waits on the boot CPU: `fn()`; null while work is done at the end of the interrupt.
+/// Who is told that something waits: `fn(usize)`.
 static WORKER: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// From here on `wake` is called when something waits on the boot CPU, and somebody calls [`run_one_deferred`] then.
-pub fn defer_to(wake: fn()) {
+/// From here on `wake` is called, with this CPU's number, when something waits on it, and somebody on this CPU calls
+/// [`run_one_deferred`] then. Interrupts are on, and the caller stays on this CPU.
+pub fn defer_to(wake: fn(usize)) {
     WORKER.store(wake as *mut (), Ordering::Release);
-    wake();
+    QUEUE.with(|_| {
+        HAS_WORKER.set(1);
+        WAITING.set(0);
+    });
+    wake(percpu::number());
 }
 
 /// Leaves work for later. A piece that already waits is not queued again, so that a handler may ask every time. False if
 /// the queue is full: the caller keeps what it has.
 pub fn defer(run: Handler, argument: usize) -> bool {
-    let worker = WORKER.load(Ordering::Acquire);
-    let (is_accepted, is_workers) = QUEUE.with(|queue| {
-        let is_workers = !worker.is_null() && percpu::number() == 0;
+    let (is_accepted, worker_of) = QUEUE.with(|queue| {
         let same = |work: &Work| work.run as usize == run as usize && work.argument == argument;
         if queue.work.iter().flatten().any(same) {
-            return (true, false);
+            return (true, None);
         }
         if queue.len == DEFERRED {
-            return (false, false);
+            return (false, None);
         }
         let at = (queue.first + queue.len) % DEFERRED;
         queue.work[at] = Some(Work { run, argument });
         queue.len += 1;
-        if !is_workers {
+        if HAS_WORKER.get() == 0 {
             WAITING.set(1);
+            return (true, None);
         }
-        (true, is_workers)
+        (true, Some(percpu::number()))
     });
-    if is_workers {
-        // SAFETY: `defer_to` alone stores there, and what it stores is such a function.
-        let wake = unsafe { core::mem::transmute::<*mut (), fn()>(worker) };
-        wake();
+    if let Some(cpu) = worker_of {
+        // SAFETY: `defer_to` alone stores there, and what it stores is such a function; it did before the flag was set.
+        let wake = unsafe { core::mem::transmute::<*mut (), fn(usize)>(WORKER.load(Ordering::Acquire)) };
+        wake(cpu);
     }
     is_accepted
 }
@@ -245,8 +252,7 @@ impl Queue {
     }
 }
 
-/// Does one piece of what waits on this CPU; false if nothing does. For the one thread that [`defer_to`] wakes, which is
-/// the boot CPU's.
+/// Does one piece of what waits on this CPU; false if nothing does. For the one thread that [`defer_to`] wakes.
 pub fn run_one_deferred() -> bool {
     let work = QUEUE.with(Queue::take);
     if let Some(Work { run, argument }) = work {

@@ -45,7 +45,7 @@ pub fn on_idle(cpu: usize, again: bool, board: &Board, topology: &Topology) -> O
     if crowded.is_empty() {
         return None;
     }
-    let near = topology.near(cpu).package;
+    let near = topology.package_of(cpu);
     let most_loaded = |cpus: super::CpuSet| cpus.iter_from(cpu).max_by_key(|&other| board.load(other).weight);
     let from = if again { None } else { most_loaded(crowded.and(&near)) };
     let from = from.or_else(|| most_loaded(crowded.without(&near)))?;
@@ -77,7 +77,7 @@ mod tests {
 
     fn machine(loads: &[(u64, u16)]) -> (Board, Topology) {
         let board = Board::new();
-        let mut topology = Topology::flat();
+        let topology = Topology::flat();
         let positions: [_; 8] = core::array::from_fn(|cpu| Position { package: cpu as u32 / 2, core: 0 });
         topology.set(&positions);
         for (cpu, &(weight, threads)) in loads.iter().enumerate() {

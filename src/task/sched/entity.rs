@@ -273,6 +273,21 @@ impl Entity {
         self.cpu.get() as usize
     }
 
+    /// It belongs to that CPU from now on. It is in no queue.
+    #[inline]
+    pub fn send_to(&self, cpu: usize) {
+        debug_assert!(self.whereabouts() == Whereabouts::Away, "in a queue");
+        if self.cpu.get() != cpu as u32 {
+            // A thread that has not run yet does not move, it begins.
+            self.statistics.migrations.add(u64::from(self.has_run()));
+            self.cpu.set(cpu as u32);
+        }
+    }
+
+    fn has_run(&self) -> bool {
+        self.statistics.voluntary.get() + self.statistics.involuntary.get() > 0
+    }
+
     pub fn whereabouts(&self) -> Whereabouts {
         match self.whereabouts.get() {
             0 => Whereabouts::Away,

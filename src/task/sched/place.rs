@@ -22,7 +22,7 @@ pub fn on_wake_up(entity: &Entity, board: &Board, topology: &Topology) -> Option
         return Some(last);
     }
     let allowed = entity.allowed().and(&board.online());
-    let near = topology.near(last).package;
+    let near = topology.package_of(last);
     let idle = board.idle().and(&allowed);
     if let Some(cpu) = idlest(&idle.and(&near), last, topology).or_else(|| idlest(&idle, last, topology)) {
         return Some(cpu);
@@ -41,7 +41,7 @@ pub fn on_wake_up(entity: &Entity, board: &Board, topology: &Topology) -> Option
 pub fn on_fork(entity: &Entity, parent: usize, board: &Board, topology: &Topology) -> Option<usize> {
     let allowed = entity.allowed().and(&board.online());
     let idle = board.idle().and(&allowed);
-    let near = topology.near(parent).package;
+    let near = topology.package_of(parent);
     idlest(&idle.and(&near), parent, topology)
         .or_else(|| idlest(&idle, parent, topology))
         .or_else(|| least_loaded(allowed.iter_from(parent), board))
@@ -54,7 +54,7 @@ fn least_loaded(cpus: impl Iterator<Item = usize>, board: &Board) -> Option<usiz
 /// Of a set of idle CPUs, one whose core is idle as a whole, if a few looks find it, or else the next from `start` on.
 fn idlest(idle: &CpuSet, start: usize, topology: &Topology) -> Option<usize> {
     let any = idle.iter_from(start).next()?;
-    let whole = |&cpu: &usize| topology.near(cpu).core.without(idle).is_empty();
+    let whole = |&cpu: &usize| topology.core_of(cpu).without(idle).is_empty();
     Some(idle.iter_from(start).take(LOOKS).find(whole).unwrap_or(any))
 }
 
@@ -68,7 +68,7 @@ mod tests {
     /// Two packages of two cores of two threads; all busy with one thread of nice 0.
     fn machine() -> (Board, Topology) {
         let board = Board::new();
-        let mut topology = Topology::flat();
+        let topology = Topology::flat();
         let positions: [_; 8] =
             core::array::from_fn(|cpu| Position { package: cpu as u32 / 4, core: cpu as u32 / 2 });
         topology.set(&positions);

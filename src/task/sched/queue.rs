@@ -150,12 +150,7 @@ impl RunQueue {
         if arrival == Arrival::Woken {
             entity.counters().wakeups.add(1);
         }
-        if entity.cpu.get() != self.cpu {
-            if arrival != Arrival::New {
-                entity.counters().migrations.add(1);
-            }
-            entity.cpu.set(self.cpu);
-        }
+        entity.send_to(self.cpu as usize);
         let slept_ns = match arrival {
             Arrival::New => Some(0),
             Arrival::Woken => Some(now_ns.saturating_sub(entity.since_ns.get())),

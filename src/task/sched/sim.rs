@@ -61,7 +61,7 @@ impl Machine {
     /// CPUs in cores of two, cores in packages of two.
     fn new(cpus: usize) -> Self {
         let board: &'static Board = leaked(Board::new());
-        let mut topology = Topology::flat();
+        let topology = Topology::flat();
         let at = |cpu| Position { package: cpu / 4, core: cpu / 2 };
         topology.set(&(0..cpus as u32).map(at).collect::<Vec<_>>());
         let idle = |cpu: usize| leaked(Entity::new(1_000_000 + cpu as u32, Policy::Normal(0)));

@@ -1,6 +1,6 @@
 //! Which CPUs are near each other, as sets.
 
-use super::cpus::{CpuSet, MAX_CPUS};
+use super::cpus::{CpuSet, MAX_CPUS, SharedCpuSet};
 
 /// Where a CPU is: numbers that two CPUs have in common if they are in the same package, or core, of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,39 +11,41 @@ pub struct Position {
     pub core: u32,
 }
 
-/// A CPU's neighbours, itself among them.
-#[derive(Clone, Copy, Debug)]
-pub struct Near {
-    /// Threads of its core.
-    pub core: CpuSet,
-    pub package: CpuSet,
-}
-
-/// The neighbours of all CPUs.
+/// The neighbours of all CPUs, as sets that have the CPU itself in them. They may be said while they are used.
 #[derive(Debug)]
 pub struct Topology {
-    near: [Near; MAX_CPUS],
+    /// Threads of the CPU's core.
+    core: [SharedCpuSet; MAX_CPUS],
+    package: [SharedCpuSet; MAX_CPUS],
 }
 
 impl Topology {
     /// Of a machine of which nothing is known: each CPU is a core, all are in one package.
     pub const fn flat() -> Self {
-        Self { near: [Near { core: CpuSet::EMPTY, package: CpuSet::ALL }; MAX_CPUS] }
+        Self {
+            core: [const { SharedCpuSet::new(CpuSet::EMPTY) }; MAX_CPUS],
+            package: [const { SharedCpuSet::new(CpuSet::ALL) }; MAX_CPUS],
+        }
     }
 
     /// Says where the CPUs are, by their numbers. CPUs that are not said remain alone in their core.
-    pub fn set(&mut self, positions: &[Position]) {
-        for (cpu, at) in positions.iter().enumerate() {
+    pub fn set(&self, positions: &[Position]) {
+        for (cpu, at) in positions.iter().enumerate().take(MAX_CPUS) {
             let all = || positions.iter().enumerate().filter(|(_, other)| other.package == at.package);
-            let package = CpuSet::of(all().map(|(other, _)| other));
-            let core = CpuSet::of(all().filter(|(_, other)| other.core == at.core).map(|(other, _)| other));
-            self.near[cpu] = Near { core, package };
+            self.package[cpu].set(&CpuSet::of(all().map(|(other, _)| other)));
+            let core = all().filter(|(_, other)| other.core == at.core);
+            self.core[cpu].set(&CpuSet::of(core.map(|(other, _)| other)));
         }
     }
 
     #[inline]
-    pub const fn near(&self, cpu: usize) -> &Near {
-        &self.near[cpu]
+    pub fn core_of(&self, cpu: usize) -> CpuSet {
+        SharedCpuSet::get(&self.core[cpu])
+    }
+
+    #[inline]
+    pub fn package_of(&self, cpu: usize) -> CpuSet {
+        SharedCpuSet::get(&self.package[cpu])
     }
 }
 
@@ -53,12 +55,12 @@ mod tests {
 
     #[test]
     fn threads_of_a_core_and_cores_of_a_package() {
-        let mut topology = Topology::flat();
+        let topology = Topology::flat();
         let at = |package, core| Position { package, core };
         topology.set(&[at(0, 0), at(0, 0), at(0, 1), at(0, 1), at(1, 0), at(1, 0)]);
-        assert_eq!(topology.near(1).core, CpuSet::of([0, 1]));
-        assert_eq!(topology.near(2).package, CpuSet::of([0, 1, 2, 3]));
-        assert_eq!(topology.near(5).core, CpuSet::of([4, 5]));
-        assert_eq!(topology.near(9).package, CpuSet::ALL);
+        assert_eq!(topology.core_of(1), CpuSet::of([0, 1]));
+        assert_eq!(topology.package_of(2), CpuSet::of([0, 1, 2, 3]));
+        assert_eq!(topology.core_of(5), CpuSet::of([4, 5]));
+        assert_eq!(topology.package_of(9), CpuSet::ALL);
     }
 }

@@ -8,7 +8,7 @@ use super::{CPU, PerCpu};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Most CPUs that the kernel runs on.
-pub const MAX_CPUS: usize = 512;
+pub const MAX_CPUS: usize = 320;
 
 /// GS bases, by CPU; 0 where there is none.
 static BASES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];

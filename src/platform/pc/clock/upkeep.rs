@@ -12,13 +12,12 @@
 use super::chips::{CHIPS, Chip};
 use super::{CLOCK, measured_by, now_ns, tsc_rate};
 use crate::platform::pc::alarm;
-use crate::platform::timers;
+use crate::platform::timers::{self, Timer};
 use crate::sync::{IrqLock, Rank};
 use crate::time::NS_PER_SECOND;
 use crate::time::calibrate::{Coarse, Sample, TRIES};
 use crate::time::choice::{self, Choice, Found, Tsc};
 use crate::time::counter::Source;
-use crate::time::queue::TimerId;
 use crate::time::rate::Rate;
 use crate::time::refine::Refiner;
 use crate::time::watchdog::{Verdict, Watchdog};
@@ -40,8 +39,8 @@ struct State {
     /// The measurement of the TSC, going on, and by whom.
     refiner: Option<(Refiner, Source)>,
     watchdog: Option<(Watchdog, Source)>,
-    watching: Option<TimerId>,
-    refreshing: Option<TimerId>,
+    watching: Option<Timer>,
+    refreshing: Option<Timer>,
 }
 
 static STATE: IrqLock<State> = IrqLock::new(

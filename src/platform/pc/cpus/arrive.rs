@@ -1,6 +1,6 @@
 //! A CPU's own part of its start: from its first instruction in Rust to where it idles.
 
-use super::super::interrupts;
+use super::super::{alarm, interrupts};
 use crate::arch::x86_64::ap::entry::{Entry, State};
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::percpu::copies;
@@ -24,11 +24,14 @@ per_cpu! {
 /// What the boot CPU has: the others must have it as well.
 static FEATURES: AtomicU64 = AtomicU64::new(0);
 
-/// A `fn() -> !`: what the other CPUs do when they have nothing to do.
+/// A `fn()` and a `fn() -> !`: how the other CPUs become such as run threads, and what they do then.
+static BEGIN: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static IDLE: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Says what a CPU goes on with once it is online: with interrupts off. Before the first is started.
-pub fn idle_by(idle: fn() -> !) {
+/// Says what a CPU calls just before it is online, and what it goes on with: both with interrupts off. Before the first
+/// is started.
+pub fn idle_by(begin: fn(), idle: fn() -> !) {
+    BEGIN.store(begin as *mut (), Ordering::Release);
     IDLE.store(idle as *mut (), Ordering::Release);
 }
 
@@ -81,6 +84,10 @@ extern "sysv64" fn ap_main(entry: &'static Entry) -> ! {
         cr::wait_forever();
     }
     note_site();
+    alarm::init_local();
+    // SAFETY: `idle_by` alone stores there, before the other that was found above, and what it stores is such a function.
+    let begin = unsafe { core::mem::transmute::<*mut (), fn()>(BEGIN.load(Ordering::Acquire)) };
+    begin();
     copies::set_online(percpu::number());
     // Nobody told us of changes until now.
     cr::flush_tlb_all();
