@@ -10,6 +10,7 @@
 //! ([`Platform::timer_cpu`]).
 
 use super::{Machine, Platform};
+use crate::sync::IrqGuard;
 use crate::time::queue::{Armed, Callback, Full, TimerId, TimerQueue};
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -86,15 +87,15 @@ mod queues {
     }
 }
 
-/// Calls `with` with the queue in which this CPU's timers are, locked, and its CPU.
-#[inline]
-fn with_mine<R>(with: impl FnOnce(&mut State, usize) -> R) -> R {
+/// The queue in which this CPU's timers are, locked, and its CPU.
+#[inline(always)]
+fn mine() -> (IrqGuard<'static, State>, usize) {
     loop {
         let cpu = Machine::timer_cpu();
-        let mut state = queues::of(cpu).expect("a CPU that runs has its variables").lock();
+        let state = queues::of(cpu).expect("a CPU that runs has its variables").lock();
         // Interrupts are off now. Before, this may have been moved to another CPU.
         if cpu == Machine::timer_cpu() {
-            return with(&mut state, cpu);
+            return (state, cpu);
         }
     }
 }
@@ -118,27 +119,26 @@ pub fn fire(_: usize) {
 /// Calls `callback(context)` at a time of [`Platform::now_ns`], or at once if that has passed.
 #[inline]
 pub fn at(deadline_ns: u64, callback: Callback, context: usize) -> Result<Timer, Full> {
-    with_mine(|state, cpu| {
-        let id = state.queue.arm(deadline_ns, callback, context)?;
-        state.set_alarm();
-        Ok(Timer { cpu: cpu as u32, id })
-    })
+    let (mut state, cpu) = mine();
+    let id = state.queue.arm(deadline_ns, callback, context)?;
+    state.set_alarm();
+    Ok(Timer { cpu: cpu as u32, id })
 }
 
 /// Calls `callback(context)` every `period`, without drift.
 pub fn every(period_ns: NonZeroU64, callback: Callback, context: usize) -> Result<Timer, Full> {
     let first_ns = Machine::now_ns().saturating_add(period_ns.get());
-    with_mine(|state, cpu| {
-        let id = state.queue.arm_periodic(first_ns, period_ns, callback, context)?;
-        state.set_alarm();
-        Ok(Timer { cpu: cpu as u32, id })
-    })
+    let (mut state, cpu) = mine();
+    let id = state.queue.arm_periodic(first_ns, period_ns, callback, context)?;
+    state.set_alarm();
+    Ok(Timer { cpu: cpu as u32, id })
 }
 
 /// Takes a timer back. False if it has fired: then its callback may be running now, on the CPU that armed it.
 #[inline]
 pub fn cancel(timer: Timer) -> bool {
-    queues::of(timer.cpu as usize).is_some_and(|queue| queue.lock().queue.cancel(timer.id))
+    let Some(queue) = queues::of(timer.cpu as usize) else { return false };
+    queue.lock().queue.cancel(timer.id)
 }
 
 /// Ticks of [`start_ticks`], and since when they are counted.

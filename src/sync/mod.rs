@@ -34,7 +34,7 @@ pub mod waiters;
 pub mod watchdog;
 
 pub use completion::Completion;
-pub use irq_lock::IrqLock;
+pub use irq_lock::{IrqGuard, IrqLock};
 pub use mutex::Mutex;
 pub use rank::Rank;
 pub use rw_lock::RwLock;

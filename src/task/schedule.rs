@@ -108,12 +108,24 @@ static BOARD: Board = Board::new();
 pub static TOPOLOGY: Topology = Topology::flat();
 
 /// A run queue, locked.
-struct Queue(MutexGuard<'static, Option<RunQueue>>);
+struct Queue {
+    queue: &'static mut RunQueue,
+    cpu: &'static Cpu,
+}
 
 impl Cpu {
     #[inline]
     fn lock(&'static self) -> Queue {
-        Queue(self.queue.lock())
+        let queue = MutexGuard::leak(self.queue.lock()).as_mut().expect("this CPU has threads");
+        Queue { queue, cpu: self }
+    }
+}
+
+impl Drop for Queue {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: locked when it was made.
+        unsafe { self.cpu.queue.force_unlock() };
     }
 }
 
@@ -122,14 +134,14 @@ impl Deref for Queue {
 
     #[inline]
     fn deref(&self) -> &RunQueue {
-        self.0.as_ref().expect("this CPU has threads")
+        self.queue
     }
 }
 
 impl DerefMut for Queue {
     #[inline]
     fn deref_mut(&mut self) -> &mut RunQueue {
-        self.0.as_mut().expect("this CPU has threads")
+        self.queue
     }
 }
 
@@ -155,7 +167,7 @@ fn look(number: usize, queue: &mut Queue) {
     if queue.wants_switch() {
         want_on(number);
     } else if let Some(event_ns) = queue.next_event() {
-        set_timer(number, event_ns);
+        set_timer(number, queue.cpu, event_ns);
     }
 }
 
@@ -215,15 +227,14 @@ pub fn set_slice(slice_ns: u64) -> u64 {
 }
 
 /// Gives this CPU to whoever is next. Interrupts are off, and still are when it returns, which is when this thread has
-/// its turn again.
-#[inline]
+/// its turn again. In line, so that each way to give it away has only what it needs.
+#[inline(always)]
 fn leave(mut queue: Queue, why: Leaving, fate: Fate) {
-    let number = percpu::number();
-    let cpu = here();
+    let cpu = queue.cpu;
     let next = thread_of(queue.schedule(why, Machine::now_ns()));
     preempt::clear();
     if let Some(event_ns) = queue.next_event() {
-        set_timer(number, event_ns);
+        set_own_timer(cpu, event_ns);
     }
     let old = me();
     if ptr::eq(next, old) {
@@ -232,7 +243,7 @@ fn leave(mut queue: Queue, why: Leaving, fate: Fate) {
     }
     if let Fate::Moves = fate {
         let to = place::on_wake_up(&old.entity, &BOARD, &TOPOLOGY);
-        old.entity.send_to(to.unwrap_or(number));
+        old.entity.send_to(to.unwrap_or(percpu::number()));
     }
     // SAFETY: what the queue names is alive, and off its stack: whoever left it did so under this lock.
     let next = unsafe { &*next };
@@ -481,18 +492,28 @@ fn put(number: usize, queue: &mut Queue, thread: &Thread, arrival: Arrival) {
     }
 }
 
-/// Sees to it that [`slice_over`] comes by then. Under the queue's lock.
+/// Sees to it that [`slice_over`] comes by then, for this CPU. Under the queue's lock.
 #[inline]
-fn set_timer(number: usize, event_ns: u64) {
-    let timer_ns = &cpu(number).timer_ns;
-    if event_ns >= timer_ns.load(Ordering::Relaxed) {
-        return;
+fn set_own_timer(cpu: &Cpu, event_ns: u64) {
+    if event_ns < cpu.timer_ns.load(Ordering::Relaxed) {
+        arm(cpu, event_ns);
     }
-    if number != percpu::number() {
-        return tell(number);
+}
+
+#[inline(never)]
+fn arm(cpu: &Cpu, event_ns: u64) {
+    if timers::at(event_ns, slice_over, percpu::number()).is_ok() {
+        cpu.timer_ns.store(event_ns, Ordering::Relaxed);
     }
-    if timers::at(event_ns, slice_over, number).is_ok() {
-        timer_ns.store(event_ns, Ordering::Relaxed);
+}
+
+/// The same for any CPU.
+#[inline]
+fn set_timer(number: usize, cpu: &Cpu, event_ns: u64) {
+    if number == percpu::number() {
+        set_own_timer(cpu, event_ns);
+    } else if event_ns < cpu.timer_ns.load(Ordering::Relaxed) {
+        tell(number);
     }
 }
 

@@ -163,7 +163,7 @@ impl<const N: usize> TimerQueue<N> {
         self.insert(first_ns, Slot { callback, context, period_ns: Some(period_ns) })
     }
 
-    #[inline]
+    #[inline(always)]
     fn insert(&mut self, deadline_ns: u64, timer: Slot) -> Result<TimerId, Full> {
         let Some(&free) = self.keys.get(self.len) else { return Err(Full) };
         let slot = TimerId::of(free).slot();
@@ -267,7 +267,7 @@ impl<const N: usize> TimerQueue<N> {
     }
 
     /// Puts the key at the hole, or further up, moving down what is later.
-    #[inline]
+    #[inline(always)]
     fn sift_up(&mut self, mut hole: usize, key: u128) {
         while hole > 0 {
             let parent = (hole - 1) / ARITY;

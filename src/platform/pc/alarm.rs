@@ -69,8 +69,8 @@ per_cpu! {
     /// This CPU's chip. The HPET and the 8254 are the boot CPU's.
     static ALARM: IrqLock<Chip> = IrqLock::new(Rank::Alarm, Chip::None);
 
-    /// Whether this CPU has an alarm of its own.
-    static IS_OWN: u8 = 0;
+    /// The CPU whose alarm serves this one: itself, or the boot CPU.
+    static SERVED_BY: u32 = 0;
 }
 
 /// The local APIC timer's vector; 0 for none.
@@ -89,7 +89,7 @@ pub fn init() {
 /// This CPU's.
 fn put(chip: Chip) {
     let pin = InterruptsOff::new();
-    IS_OWN.set(matches!(chip, Chip::OneShot(..) | Chip::Deadline(..)).into());
+    SERVED_BY.set(percpu::number() as u32);
     *ALARM.here(&pin).lock() = chip;
 }
 
@@ -115,13 +115,13 @@ fn set_up(lapic: LocalApic, mode: TimerMode, divider: Divider) -> bool {
 /// See [`Platform::timer_cpu`](crate::platform::Platform::timer_cpu).
 #[inline]
 pub fn cpu() -> usize {
-    if IS_OWN.get() != 0 { percpu::number() } else { 0 }
+    SERVED_BY.get() as usize
 }
 
 /// See [`Platform::set_alarm`](crate::platform::Platform::set_alarm).
 pub fn set(deadline_ns: u64) {
     // It looks for itself what is the earliest deadline by now.
-    if IS_OWN.get() == 0 && percpu::number() != 0 {
+    if cpu() != percpu::number() {
         ipi::alarm();
         return;
     }

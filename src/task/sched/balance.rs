@@ -45,7 +45,7 @@ pub fn on_idle(cpu: usize, again: bool, board: &Board, topology: &Topology) -> O
     if crowded.is_empty() {
         return None;
     }
-    let near = topology.package_of(cpu);
+    let near = topology.package_of(cpu).get();
     let most_loaded = |cpus: super::CpuSet| cpus.iter_from(cpu).max_by_key(|&other| board.load(other).weight);
     let from = if again { None } else { most_loaded(crowded.and(&near)) };
     let from = from.or_else(|| most_loaded(crowded.without(&near)))?;
@@ -72,7 +72,7 @@ pub fn plan(cpu: usize, round: u64, board: &Board) -> Option<Move> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::task::sched::board::Load;
+    use crate::task::sched::board::{Line, Load};
     use crate::task::sched::topology::Position;
 
     fn machine(loads: &[(u64, u16)]) -> (Board, Topology) {
@@ -82,7 +82,7 @@ mod tests {
         topology.set(&positions);
         for (cpu, &(weight, threads)) in loads.iter().enumerate() {
             board.bring_online(cpu);
-            board.show(cpu, Load { weight, threads, running: u8::from(threads > 0) }, Load::default());
+            board.show(cpu, Load { weight, threads, running: u8::from(threads > 0) }, Line::NOTHING);
         }
         (board, topology)
     }

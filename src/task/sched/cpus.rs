@@ -100,6 +100,12 @@ impl SharedCpuSet {
         CpuSet(core::array::from_fn(|word| self.0[word].load(Ordering::Relaxed)))
     }
 
+    /// The CPUs from 64 times `at` on, a bit for each.
+    #[inline]
+    pub fn word(&self, at: usize) -> u64 {
+        self.0.get(at).map_or(0, |word| word.load(Ordering::Relaxed))
+    }
+
     /// Not one step: for a set that one writes at a time.
     pub fn set(&self, set: &CpuSet) {
         self.0.iter().zip(set.0).for_each(|(to, word)| to.store(word, Ordering::Relaxed));

@@ -256,6 +256,12 @@ impl Entity {
         self.allowed.get()
     }
 
+    /// The same, as it stands there.
+    #[inline]
+    pub(super) const fn allowed_set(&self) -> &SharedCpuSet {
+        &self.allowed
+    }
+
     #[inline]
     pub fn may_run_on(&self, cpu: usize) -> bool {
         self.allowed.contains(cpu)

@@ -46,6 +46,7 @@ impl Fair {
 }
 
 struct Both {
+    board: &'static Board,
     queues: Vec<RunQueue>,
     models: Vec<Model>,
     /// Those that are in no queue, as the model has them; the second: on their way to another CPU.
@@ -63,6 +64,7 @@ impl Both {
             Box::leak(Box::new(Entity::new(IDLE_ID + cpu as u32, Policy::Idle)))
         };
         Self {
+            board,
             queues: (0..QUEUES).map(|cpu| RunQueue::new(cpu, idle(cpu), board, 0)).collect(),
             models: (0..QUEUES).map(|_| Model::default()).collect(),
             away: Vec::new(),
@@ -185,8 +187,10 @@ impl Both {
                     assert_eq!(entity.deadline.get(), thread.deadline as u64, "deadline of {}", thread.id);
                 }
             }
-            let load = queue.load();
-            assert_eq!(load.is_idle(), queue.is_idle());
+            let load = self.board.load(at);
+            assert_eq!(load.running, model.running.as_ref().map_or(0, |thread| 1 + thread.policy.rank()));
+            assert_eq!(self.board.is_idle(at), queue.is_idle());
+            assert_eq!(self.board.crowded().contains(at), load.threads > 1);
             assert_eq!(usize::from(load.threads), model.waiting.len() + usize::from(model.running.is_some()));
             queue.fair().check();
         }

@@ -16,7 +16,7 @@
 //! time. There is no periodic tick. [`RunQueue::next_event`] is the end of a request or quantum, if anybody is waiting
 //! for it, and without anybody there is no event at all.
 
-use super::board::{Board, Load, RT_WEIGHT};
+use super::board::{Board, IDLE, Line, Load, RT_WEIGHT};
 use super::entity::{Entity, Policy, QUANTUM_NS, Whereabouts};
 use super::fair::Fair;
 use super::real_time::{End, RealTime};
@@ -66,7 +66,7 @@ pub struct RunQueue {
     real_time_threads: u32,
     next_balance_ns: u64,
     board: &'static Board,
-    shown: Load,
+    shown: Line,
 }
 
 impl RunQueue {
@@ -87,7 +87,7 @@ impl RunQueue {
             real_time_threads: 0,
             next_balance_ns: now_ns,
             board,
-            shown: Load::default(),
+            shown: Line::NOTHING,
         }
     }
 
@@ -106,11 +106,6 @@ impl RunQueue {
     #[inline]
     pub const fn wants_switch(&self) -> bool {
         self.wants_switch
-    }
-
-    /// What the board shows of it.
-    pub const fn load(&self) -> Load {
-        self.shown
     }
 
     /// Charges the running thread the time that has passed, so that its `cpu_ns` is right.
@@ -218,6 +213,7 @@ impl RunQueue {
 
     /// Says who runs from now on. If that is another one than before, the caller switches to it, and holds on to the
     /// queue's lock until the old one's stack is no longer in use.
+    #[inline(always)]
     pub fn schedule(&mut self, leaving: Leaving, now_ns: u64) -> &'static Entity {
         self.account(now_ns);
         let old = self.running;
@@ -254,7 +250,13 @@ impl RunQueue {
             }
         }
         self.running = new;
-        self.show();
+        // Nobody has come or gone, and to others the new one is as good as the old one.
+        let is_same = (leaving == Leaving::Preempted || leaving == Leaving::Yields)
+            && old != self.idle
+            && old.rank.get() == new.rank.get();
+        if !is_same {
+            self.show();
+        }
         new
     }
 
@@ -308,11 +310,17 @@ impl RunQueue {
         }
     }
 
+    #[inline]
     fn after_real_time(&mut self, old: &'static Entity, leaving: Leaving) -> &'static Entity {
         let turn_is_over = old.takes_turns() && old.quantum_ns.get() == 0;
         let end = if leaving == Leaving::Yields || turn_is_over { End::Back } else { End::Front };
         if turn_is_over {
             old.quantum_ns.set(QUANTUM_NS);
+        }
+        if end == End::Back {
+            if let Some(only) = self.real_time.exchange_only(old) {
+                return only;
+            }
         }
         // One that is no longer real-time has been put right by `set_policy`.
         self.real_time.insert(old, end);
@@ -416,16 +424,16 @@ impl RunQueue {
     /// Tells the board, if there is news.
     #[inline]
     fn show(&mut self) {
-        let running = u32::from(!self.is_idle());
+        let is_idle = self.is_idle();
+        let is_fair = !is_idle && self.running.is_fair();
+        // The real-time thread that runs is among them.
+        let threads = self.fair.waiting() + self.real_time_threads + u32::from(is_fair);
         let new = Load {
             weight: self.fair.load() + u64::from(self.real_time_threads) * RT_WEIGHT,
-            threads: (self.waiting() + running).min(u32::from(u16::MAX)) as u16,
-            running: if running == 0 { super::board::IDLE } else { 1 + self.running.rank.get() },
+            threads: threads.min(u32::from(u16::MAX)) as u16,
+            running: if is_idle { IDLE } else { 1 + self.running.rank.get() },
         };
-        if new != self.shown {
-            self.board.show(self.cpu as usize, new, self.shown);
-            self.shown = new;
-        }
+        self.shown = self.board.show(self.cpu as usize, new, self.shown);
     }
 
     #[cfg(test)]

@@ -66,6 +66,19 @@ impl RealTime {
         }
     }
 
+    /// If a single thread waits at this one's priority, and none above it: that one, whose place it takes. So two threads
+    /// that take turns, as most that do are, touch no list.
+    #[inline]
+    pub fn exchange_only(&mut self, entity: &'static Entity) -> Option<&'static Entity> {
+        let rank = entity.rank.get();
+        let head = &mut self.heads[rank as usize];
+        let only = head.filter(|first| first.right.get() == *head && self.taken >> rank == 1)?;
+        entity.left.set(Some(entity));
+        entity.right.set(Some(entity));
+        *head = Some(entity);
+        Some(only)
+    }
+
     pub fn remove(&mut self, entity: &'static Entity) {
         let rank = entity.rank.get();
         let (before, after) = (entity.left.get(), entity.right.get());

@@ -39,13 +39,13 @@ impl Topology {
     }
 
     #[inline]
-    pub fn core_of(&self, cpu: usize) -> CpuSet {
-        SharedCpuSet::get(&self.core[cpu])
+    pub const fn core_of(&self, cpu: usize) -> &SharedCpuSet {
+        &self.core[cpu]
     }
 
     #[inline]
-    pub fn package_of(&self, cpu: usize) -> CpuSet {
-        SharedCpuSet::get(&self.package[cpu])
+    pub const fn package_of(&self, cpu: usize) -> &SharedCpuSet {
+        &self.package[cpu]
     }
 }
 
@@ -58,9 +58,9 @@ mod tests {
         let topology = Topology::flat();
         let at = |package, core| Position { package, core };
         topology.set(&[at(0, 0), at(0, 0), at(0, 1), at(0, 1), at(1, 0), at(1, 0)]);
-        assert_eq!(topology.core_of(1), CpuSet::of([0, 1]));
-        assert_eq!(topology.package_of(2), CpuSet::of([0, 1, 2, 3]));
-        assert_eq!(topology.core_of(5), CpuSet::of([4, 5]));
-        assert_eq!(topology.package_of(9), CpuSet::ALL);
+        assert_eq!(topology.core_of(1).get(), CpuSet::of([0, 1]));
+        assert_eq!(topology.package_of(2).get(), CpuSet::of([0, 1, 2, 3]));
+        assert_eq!(topology.core_of(5).get(), CpuSet::of([4, 5]));
+        assert_eq!(topology.package_of(9).get(), CpuSet::ALL);
     }
 }
