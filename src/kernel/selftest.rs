@@ -8,6 +8,7 @@ mod mm_short;
 mod pci_intx;
 mod smp;
 mod space;
+mod spread;
 mod threads;
 mod tlb;
 
@@ -21,6 +22,8 @@ use crate::boot::info::{MemoryKind, MemoryRegion};
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
 use crate::boot::memmap::EFI_MEMORY_WB;
 use crate::kernel::boot_info;
+use crate::mm::{frames, heap};
+use crate::platform::pc::ipi::call;
 use log::{error, info};
 
 /// Why a test did not pass.
@@ -155,6 +158,12 @@ pub const TESTS: &[SelfTest] = &[
         about: "10,000 threads begin and end, and leave nothing behind",
         run: threads::many,
     },
+    SelfTest {
+        name: "smp-moves",
+        about: "threads go where they are sent, and no wake-up is lost on the way",
+        run: spread::moves,
+    },
+    SelfTest { name: "smp-spread", about: "all CPUs work as long as threads want to", run: spread::spread },
     SelfTest { name: "smp-wait", about: "no wake-up is lost, and no sleep ends early", run: threads::wait },
     SelfTest {
         name: "smp-fpu",
@@ -169,8 +178,17 @@ pub const TESTS: &[SelfTest] = &[
 ];
 
 /// Those that take seconds: run by their names, or by their group's, and not with all others.
-const LONG: &[&str] =
-    &["mm-failures", "smp-calls", "smp-storm", "smp-switch", "smp-threads", "smp-wait", "smp-fpu"];
+const LONG: &[&str] = &[
+    "mm-failures",
+    "smp-calls",
+    "smp-storm",
+    "smp-switch",
+    "smp-threads",
+    "smp-moves",
+    "smp-spread",
+    "smp-wait",
+    "smp-fpu",
+];
 
 /// Runs all that are short; returns how many failed.
 pub fn run_all() -> usize {
@@ -211,6 +229,14 @@ fn run_one(test: &SelfTest) -> bool {
             true
         }
     }
+}
+
+/// Gives all pages back that some CPU only has at hand: what is counted as free after this is all there is.
+fn settle() {
+    call::run_on_all(&|| {
+        heap::shrink();
+        frames::flush_caches();
+    });
 }
 
 fn check(good: bool, otherwise: &'static str) -> Outcome {

@@ -449,9 +449,9 @@ fn take_out(number: usize, queue: &mut Queue, thread: &Thread) {
 /// For the idle thread, with interrupts off: fetches a thread that waits for another CPU. True if there is one to run.
 pub fn pull() -> bool {
     let number = percpu::number();
-    [false, true].into_iter().any(|again| {
-        balance::on_idle(number, again, &BOARD, &TOPOLOGY).is_some_and(carry_out)
-    })
+    [false, true]
+        .into_iter()
+        .any(|again| balance::on_idle(number, again, &BOARD, &TOPOLOGY).is_some_and(carry_out))
 }
 
 /// Whether the load is even, as seen from a CPU on which somebody waits. With interrupts off.

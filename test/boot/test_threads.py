@@ -30,6 +30,22 @@ def fair(t):
     least, most, each, late = map(int, found.groups())
     check(each * 0.98 <= least <= most <= each * 1.02, f"of {each} us each had {least} to {most}")
     check(late < 20_000, f"a sleeper was woken {late} us late")
+    found = re.search(r"smp-switch: nice 0 (\d+) us, nice 5 (\d+) us", output)
+    check(found, f"no figures:\n{output}")
+    ratio = int(found[1]) / int(found[2])
+    # Of the weights of nice 0 and nice 5 (src/task/sched/weight.rs).
+    check(abs(ratio / (1024 / 336) - 1) <= 0.05, f"nice 0 had {ratio} times what nice 5 had")
+
+
+@test("threads-spread")
+def spread(t):
+    """Eight threads that only work have half of one of four CPUs each, within 5 % over 10 s: by the clock of -icount."""
+    guest = t.boot(icount="shift=3,sleep=off", cmdline="nox2apic", smp="4", timeout=300)
+    output = guest.command("selftest smp-spread", timeout=400)
+    found = re.search(r"smp-spread: (\d+) to (\d+) us of (\d+) each", output)
+    check(found and "smp-spread: ok" in output, f"no figures:\n{output}")
+    least, most, each = map(int, found.groups())
+    check(each * 0.95 <= least <= most <= each * 1.05, f"of {each} us each had {least} to {most}")
 
 
 @test("threads-debug")

@@ -1,6 +1,6 @@
 //! Memory management on the live machine. Each test ends with as many free frames as it began with.
 
-use super::{Outcome, check};
+use super::{Outcome, check, settle};
 use crate::arch::x86_64::paging::{Flags, live};
 use crate::arch::x86_64::probe;
 use crate::boot::layout::{ECAM_BASE, MMIO_BASE, PAGE_SIZE, PERCPU_BASE};
@@ -17,10 +17,10 @@ const QUOTA: u64 = 64 << 20;
 
 /// Runs a test, and counts frames before and after it.
 pub fn balanced(test: impl FnOnce() -> Outcome) -> Outcome {
-    heap::shrink();
+    settle();
     let before = frames::free_frames();
     let outcome = test();
-    heap::shrink();
+    settle();
     let after = frames::free_frames();
     if before != after {
         log::error!(target: "selftest", "{before} frames were free, {after} are");

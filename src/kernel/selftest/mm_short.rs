@@ -1,7 +1,7 @@
 //! Memory management when there is too little: what is given back, who has to go, and every refusal an answer.
 
 use super::mm::balanced;
-use super::{Outcome, SelfTest, TESTS, check};
+use super::{Outcome, SelfTest, TESTS, check, settle};
 use crate::boot::layout::PAGE_SIZE;
 use crate::mm::addr::Frame;
 use crate::mm::frame::Owner;
@@ -137,14 +137,14 @@ pub fn failures() -> Outcome {
 }
 
 fn failures_of(test: &SelfTest) -> Outcome {
-    heap::shrink();
+    settle();
     HEAP.fail.only_count();
     (test.run)()?;
     let requests = HEAP.fail.asked();
     let runs = (REQUESTS / requests.max(1)).max(RUNS).min(requests);
     let mut refusals = 0;
     for run in 0..runs {
-        heap::shrink();
+        settle();
         let before = frames::free_frames();
         // From the first to the last, evenly.
         HEAP.fail.once(1 + run * requests / runs);
@@ -156,7 +156,7 @@ fn failures_of(test: &SelfTest) -> Outcome {
             // It takes another way each time; but then nothing keeps it from passing.
             outcome?;
         }
-        heap::shrink();
+        settle();
         if frames::free_frames() != before {
             log::error!(target: "selftest", "{}, refusal {} of {requests}: {before} frames were free, {} are",
                 test.name, 1 + run * requests / runs, frames::free_frames());

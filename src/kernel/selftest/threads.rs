@@ -2,7 +2,7 @@
 
 mod patterns;
 
-use super::{Outcome, check};
+use super::{Outcome, check, settle};
 use crate::arch::x86_64::cr::Cr0;
 use crate::arch::x86_64::percpu;
 use crate::arch::x86_64::preempt::NoPreemption;
@@ -101,11 +101,13 @@ pub fn switch() -> Outcome {
 }
 
 static STOP: AtomicBool = AtomicBool::new(false);
+/// Counts what all of [`work`] do.
+static SHARED: AtomicU64 = AtomicU64::new(0);
 
 /// Works until [`STOP`], and returns its CPU time in microseconds.
 fn work(_: usize) -> usize {
     while !STOP.load(Ordering::Relaxed) {
-        black_box(0);
+        SHARED.fetch_add(1, Ordering::Relaxed);
     }
     schedule::account();
     (task::current().cpu_ns() / 1000) as usize
@@ -133,7 +135,39 @@ fn fair() -> Outcome {
     let most = times.iter().copied().max().unwrap_or(0);
     log::info!(target: "selftest", "smp-switch: {} to {} us of {} each, woken {} us late", least / 1000, most / 1000, wall_ns / THREADS as u64 / 1000, late_ns / 1000);
     check(sum <= wall_ns && sum >= wall_ns / 2, "the account of CPU time is not complete")?;
-    check(least > 0, "a thread had no time at all")
+    check(least > 0, "a thread had no time at all")?;
+    unequal()
+}
+
+/// Nice 0 beside nice 5, which get time by their weights; and a real-time thread, which leaves neither any. Printed as
+/// well.
+fn unequal() -> Outcome {
+    const WALL_NS: u64 = 600 * MS;
+    STOP.store(false, Ordering::Relaxed);
+    let start = Machine::now_ns();
+    let nice = spawn_here(Policy::Normal(5), work, 0)?;
+    let normal = spawn_here(Policy::Normal(0), work, 0)?;
+    task::sleep_until(start + WALL_NS);
+    // By a thread before which neither has its turn.
+    let urgent = spawn_here(
+        Policy::Fifo(1),
+        |_| {
+            schedule::account();
+            let before = SHARED.load(Ordering::Relaxed);
+            let end = Machine::now_ns() + 50 * MS;
+            while Machine::now_ns() < end {
+                black_box(0);
+            }
+            usize::from(SHARED.load(Ordering::Relaxed) != before)
+        },
+        0,
+    )?;
+    let got_in = urgent.join();
+    STOP.store(true, Ordering::Relaxed);
+    let [normal, nice] = [normal, nice].map(JoinHandle::join);
+    log::info!(target: "selftest", "smp-switch: nice 0 {normal} us, nice 5 {nice} us");
+    check(got_in == 0, "a thread of the fair class ran beside a real-time one")?;
+    check(normal > nice, "nice 5 got as much as nice 0")
 }
 
 /// `smp-threads`.
@@ -142,7 +176,7 @@ pub fn many() -> Outcome {
     const AT_ONCE: usize = 20;
     let settle = || {
         stack::shrink(0);
-        heap::shrink();
+        settle();
         let slabs = heap::HEAP.stats().find(|cache| cache.name == "thread").map_or(0, |cache| cache.in_use);
         (frames::free_frames(), stack::counts(), slabs, thread::count())
     };

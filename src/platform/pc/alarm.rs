@@ -99,8 +99,9 @@ pub fn init_local() {
     let chip = match ALARM.on(0).map(|boot| boot.lock()).as_deref() {
         Some(Chip::OneShot(lapic, timer)) => set_up(*lapic, TimerMode::OneShot, DIVIDER)
             .then(|| Chip::OneShot(*lapic, OneShot::new(timer.coarse))),
-        Some(Chip::Deadline(lapic, inverse)) => set_up(*lapic, TimerMode::TscDeadline, Divider::By1)
-            .then_some(Chip::Deadline(*lapic, *inverse)),
+        Some(Chip::Deadline(lapic, inverse)) => {
+            set_up(*lapic, TimerMode::TscDeadline, Divider::By1).then_some(Chip::Deadline(*lapic, *inverse))
+        }
         _ => None,
     };
     if let Some(chip) = chip {

@@ -33,7 +33,6 @@ impl Load {
         let threads = (self.threads as u64) << WEIGHT_BITS;
         Line(weight | threads | (self.running as u64) << (WEIGHT_BITS + THREAD_BITS))
     }
-
 }
 
 /// A [`Load`] in one word, as it stands on the board.
@@ -120,9 +119,16 @@ impl Board {
         // The word of `start` comes twice: first from there on, at the end what is below.
         for step in 0..=words {
             let at = (start / 64 + step) % words.max(1);
-            let mut word = self.idle.word(at) & allowed.word(at) & near.map_or(u64::MAX, |near| near.word(at));
+            let mut word =
+                self.idle.word(at) & allowed.word(at) & near.map_or(u64::MAX, |near| near.word(at));
             let low = (1 << (start % 64)) - 1;
-            word &= if step == 0 { !low } else if step == words { low } else { u64::MAX };
+            word &= if step == 0 {
+                !low
+            } else if step == words {
+                low
+            } else {
+                u64::MAX
+            };
             while word != 0 {
                 let cpu = at * 64 + word.trailing_zeros() as usize;
                 word &= word - 1;
@@ -229,7 +235,11 @@ mod tests {
         let find = |start| board.idle_in(&all, None, start, 8, |_| true);
         assert_eq!([0, 3, 4, 70, 71, 139].map(find), [3, 3, 70, 70, 139, 139].map(Some));
         assert_eq!(board.idle_in(&all, Some(&none), 0, 8, |_| true), None);
-        assert_eq!(board.idle_in(&all, Some(&some), 71, 8, |cpu| cpu < 10), Some(3), "the first that pleases");
+        assert_eq!(
+            board.idle_in(&all, Some(&some), 71, 8, |cpu| cpu < 10),
+            Some(3),
+            "the first that pleases"
+        );
         assert_eq!(board.idle_in(&some, None, 71, 8, |_| false), Some(139), "else the first");
         assert_eq!(board.idle_in(&some, None, 71, 1, |cpu| cpu < 10), Some(139), "after so many looks");
     }
