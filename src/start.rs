@@ -8,7 +8,7 @@
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::paging::live;
 use crate::arch::x86_64::percpu::copies;
-use crate::arch::x86_64::{interrupts, percpu, reset, stacks, tsc};
+use crate::arch::x86_64::{idle as arch_idle, interrupts, percpu, reset, stacks, tsc};
 use crate::boot::cmdline::CommandLine;
 use crate::boot::info::{BootInfo, BootInfoError};
 use crate::boot::memmap;
@@ -64,6 +64,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     set_slice(&options);
     platform::pc::events::on_button(power_button);
     kernel::user::init();
+    choose_idle(&options);
     start_cpus(info, &options);
     start_interrupts(&options);
     task::init_workers();
@@ -192,6 +193,24 @@ fn set_slice(options: &CommandLine<'_>) {
         Ok(None) => {}
         Ok(Some(_)) => warn!(target: "task", "slice=0: no time at all"),
         Err(bad) => warn!(target: "task", "{bad}"),
+    }
+}
+
+/// `idle=`: how CPUs sleep.
+fn choose_idle(options: &CommandLine<'_>) {
+    let wanted = match options.last("idle") {
+        Some("hlt") => Some(false),
+        Some("mwait") => Some(true),
+        Some(other) => {
+            warn!(target: "cpu", "idle={other}: not hlt or mwait");
+            None
+        }
+        None => None,
+    };
+    match (arch_idle::choose(wanted), wanted) {
+        (true, _) => info!(target: "cpu", "idle by MWAIT"),
+        (false, Some(true)) => warn!(target: "cpu", "idle=mwait: this CPU has no MWAIT; idle by HLT"),
+        (false, _) => info!(target: "cpu", "idle by HLT"),
     }
 }
 

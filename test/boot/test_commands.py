@@ -16,7 +16,7 @@ from lib.harness import check, test
 from lib.source import Tree
 
 # Nothing comes back after these; each has a test of its own.
-ENDS = re.compile(r"panic\b|reboot\b|poweroff\b|fault (?:df|stack-overflow|8)\b")
+ENDS = re.compile(r"panic\b|reboot\b|poweroff\b|fault (?:df|stack-overflow|thread-overflow|8)\b")
 REFUSED = re.compile("no such command|usage: ")
 
 

@@ -109,7 +109,7 @@ def faults(t, cpu):
     guest = t.boot(cpu=cpu)
     elf = Elf.load(RELEASE.kernel)
     kinds = [line.split()[0] for line in guest.command("fault").splitlines() if line.strip()]
-    kinds = [kind for kind in kinds if kind not in ("N", "in-handler", "in-nmi")]
+    kinds = [kind for kind in kinds if kind not in ("N", "in-handler", "in-nmi", "thread-overflow")]
     check(sorted(kinds) == sorted(EXPECTED), f"fault lists {sorted(set(kinds) ^ set(EXPECTED))} differently from this test")
     for kind in kinds:
         if kind not in FATAL:
@@ -175,6 +175,19 @@ def machine_check(t):
     bank = re.search(r"^\s*bank 2: (0x[0-9a-f]+), (.*)$", output, re.MULTILINE)
     check(bank and int(bank[1], 16) == 0xB400000000000135, f"the bank is not shown:\n{output}")
     check("error code 0x0135, uncorrected" in bank[2] and "address 0x12345000" in bank[2], f"the bank is shown as {bank[2]!r}")
+
+
+@test("fault-thread-overflow", smp=["1", "4"])
+def thread_overflow(t, smp):
+    """A spawned thread that runs into the page below its stack, on the last CPU, is named; the others are stopped."""
+    guest = t.boot(smp=smp, cmdline="panic=exit")
+    guest.send("fault thread-overflow\r")
+    status = guest.wait_exit()
+    check(status == 35, f"status {status}")
+    last = int(smp) - 1
+    check(re.search(rf"cpu {last}, task deep", guest.text), "the thread or its CPU is not named")
+    check(re.search(r"kernel stack overflow in task deep: (?!the boot stack)", guest.text), "the overflow is not named")
+    check(last == 0 or "cpu 0, stopped:" in guest.text, "CPU 0 was not stopped")
 
 
 @test("fault-fatal", kind=["df", "stack-overflow", "8"])

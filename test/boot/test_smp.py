@@ -96,3 +96,15 @@ def smp_selftest(t, mode="x2apic"):
 def smp_selftest_xapic(t):
     """The same in xAPIC mode, where an IPI is two writes."""
     smp_selftest(t, "xapic")
+
+
+@test("cpus-idle-by-mwait")
+def by_mwait(t):
+    """`idle=mwait` where the CPU has it: CPUs sleep and wake up by interrupts, NMIs included; where it has not, that is said."""
+    guest = t.boot(smp="2", cpu="max", cmdline="idle=mwait")
+    check("cpu: idle by MWAIT" in guest.text, guest.text)
+    check("slept 0.5" in guest.command("sleep 0.5"), "a sleep does not end")
+    check("smp-moves: ok" in guest.command("selftest smp-moves", timeout=300), "threads do not wake each other")
+    check("cpu 1:" in guest.command("bt all"), "CPU 1 does not answer an NMI")
+    guest = t.boot(cpu="qemu64,-monitor", cmdline="idle=mwait")
+    check("idle=mwait: this CPU has no MWAIT; idle by HLT" in guest.text, guest.text)

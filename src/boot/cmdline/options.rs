@@ -73,6 +73,7 @@ pub const KNOWN_OPTIONS: &[KnownOption] = &[
     bare("nolapic", "no local APIC either; one CPU"),
     bare("nohpet", "do not use the HPET"),
     bare("notsc", "do not use the TSC as a clock"),
+    value("idle", "HOW", "how a CPU with nothing to do sleeps: hlt or mwait"),
     value("slice", "US", "a test hook: microseconds a thread has before others"),
     value("hz", "N", "timer interrupts a second"),
     bare("norandmaps", "load programs at the same addresses each time"),

@@ -7,12 +7,14 @@ use super::{Call, Result};
 use crate::arch::x86_64::cr::{self, Cr0};
 use crate::arch::x86_64::frame::ERROR_CODE_VECTORS;
 use crate::arch::x86_64::paging::{Entry, Flags, Tables, live, walk};
+use crate::arch::x86_64::percpu::copies;
 use crate::arch::x86_64::recover::{self, Provoke};
 use crate::arch::x86_64::{cpu, fpu, gdt, interrupts, probe, stacks};
 use crate::kernel::image;
 use crate::kernel::traps::{self, NOWHERE};
 use crate::monitor::parse::{self, Problem};
 use crate::platform::pc::vectors;
+use crate::task::{self, Policy};
 use core::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 unsafe extern "sysv64" {
@@ -137,6 +139,7 @@ const KINDS: &[Kind] = &[
 /// These are no kinds of exceptions, but places where they come, and are foreseen.
 const IN_NMI: &str = "in-nmi";
 const IN_HANDLER: &str = "in-handler";
+const THREAD_OVERFLOW: &str = "thread-overflow";
 
 /// Reads of an interrupt handler's that faulted, as they should.
 static FAULTED_IN_HANDLER: AtomicU64 = AtomicU64::new(0);
@@ -170,6 +173,10 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
             call.out,
             "  {IN_NMI:15} from now on, or no longer: #PF and #BP in the handler of each NMI"
         );
+        let _ = writeln!(
+            call.out,
+            "  {THREAD_OVERFLOW:15} recursion of a thread on the last CPU; ends in a panic"
+        );
         return Ok(());
     };
     call.words.end()?;
@@ -177,6 +184,18 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         IN_NMI => {
             let on = traps::toggle_faults_in_nmi();
             let _ = writeln!(call.out, "{word}: {}", if on { "on" } else { "off" });
+            return Ok(());
+        }
+        THREAD_OVERFLOW => {
+            let cpu = copies::copies() - 1;
+            let recurses = |_| {
+                // SAFETY: it uses up its thread's stack, down to the guard page.
+                unsafe { fault_stack_overflow(0, 0) };
+                0
+            };
+            if let Ok(thread) = task::spawn_on(cpu, "deep", Policy::Normal(0), recurses, 0) {
+                thread.join();
+            }
             return Ok(());
         }
         IN_HANDLER => {
@@ -223,4 +242,5 @@ pub fn complete(sink: &mut dyn FnMut(&str)) {
     KINDS.iter().for_each(|kind| sink(kind.name));
     sink(IN_HANDLER);
     sink(IN_NMI);
+    sink(THREAD_OVERFLOW);
 }
