@@ -8,11 +8,11 @@ pub use live::*;
 
 #[cfg(target_os = "none")]
 mod live {
-    use crate::arch::x86_64::{percpu, preempt};
+    use crate::arch::x86_64::{percpu, preempt, switch};
     use core::sync::atomic::Ordering;
 
     pub use preempt::{
-        depth as preemption_depth, disable as disable_preemption, enable as enable_preemption,
+        depth as preemption_depth, disable as disable_preemption, enable as enable_preemption, is_wanted,
     };
 
     /// This CPU's number, from 0.
@@ -21,7 +21,19 @@ mod live {
         percpu::number()
     }
 
-    /// Whether this is an interrupt handler.
+    /// The task that runs this, as a number: a multiple of 8, and no other living task's. 0 before there are any.
+    #[inline]
+    pub fn task() -> usize {
+        switch::current_thread() as usize
+    }
+
+    /// Whether that task runs on `cpu`, as of a moment ago. It is compared and not followed: it may have ended.
+    #[inline]
+    pub fn runs_on(task: usize, cpu: usize) -> bool {
+        percpu::of(cpu).is_some_and(|data| data.thread.load(Ordering::Relaxed) == task as u64)
+    }
+
+    /// Whether this is an interrupt handler. With preemption off.
     #[inline]
     pub fn in_handler() -> bool {
         percpu::current().interrupt_depth.load(Ordering::Relaxed) > 0
@@ -45,8 +57,20 @@ mod live {
         0
     }
 
+    pub fn is_wanted() -> bool {
+        false
+    }
+
     pub fn cpu() -> usize {
         0
+    }
+
+    pub fn task() -> usize {
+        0
+    }
+
+    pub fn runs_on(_: usize, _: usize) -> bool {
+        false
     }
 
     pub fn in_handler() -> bool {
@@ -82,6 +106,10 @@ mod live {
 
     pub fn preemption_depth() -> u32 {
         PREEMPT_COUNT.with(Cell::get)
+    }
+
+    pub fn is_wanted() -> bool {
+        false
     }
 
     /// Threads are numbered as they first ask.

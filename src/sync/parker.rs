@@ -13,6 +13,12 @@ pub trait Parker: 'static {
     /// This task.
     fn current() -> Self::Token;
 
+    /// A task as a number: a multiple of 4, and no other living task's.
+    fn number(task: Self::Token) -> usize;
+
+    /// Whether the task with that number runs on CPU `cpu`, as of a moment ago. The task may have ended.
+    fn runs_on(number: usize, cpu: usize) -> bool;
+
     /// Sleeps until `ready` says so; true then. At `deadline_ns` of the monotonic clock, or soon after, it gives up and
     /// returns what `ready` says at last. [`NEVER`] is no deadline.
     ///
@@ -36,12 +42,14 @@ pub struct Kernel;
 #[cfg(not(test))]
 mod live {
     use super::{Kernel, NEVER, Parker};
+    use crate::sync::checks::TaskLocks;
     use crate::sync::hooks;
     use core::sync::atomic::{AtomicPtr, Ordering};
 
     /// What a scheduler has to offer; see [`Parker`].
     pub struct Scheduler {
-        pub current: fn() -> usize,
+        /// Where this task's locks are listed, in builds that do; `None` before it is one.
+        pub locks: fn() -> Option<&'static TaskLocks>,
         pub park: fn(&dyn Fn() -> bool, u64) -> bool,
         pub unpark: unsafe fn(usize),
     }
@@ -58,11 +66,26 @@ mod live {
         unsafe { SCHEDULER.load(Ordering::Acquire).as_ref() }
     }
 
+    /// This task's list of locks, once there are tasks.
+    pub fn task_locks() -> Option<&'static TaskLocks> {
+        scheduler().and_then(|scheduler| (scheduler.locks)())
+    }
+
     impl Parker for Kernel {
         type Token = usize;
 
+        #[inline]
         fn current() -> usize {
-            scheduler().map_or(0, |scheduler| (scheduler.current)())
+            hooks::task()
+        }
+
+        #[inline]
+        fn number(task: usize) -> usize {
+            task
+        }
+
+        fn runs_on(number: usize, cpu: usize) -> bool {
+            hooks::runs_on(number, cpu)
         }
 
         fn park(ready: &dyn Fn() -> bool, deadline_ns: u64) -> bool {
@@ -86,7 +109,7 @@ mod live {
 }
 
 #[cfg(not(test))]
-pub use live::{Scheduler, register};
+pub use live::{Scheduler, register, task_locks};
 
 #[cfg(test)]
 pub use host::{PARKED, now_ns};
@@ -119,6 +142,15 @@ mod host {
 
         fn current() -> *const Thread {
             ME.with(core::ptr::from_ref)
+        }
+
+        fn number(task: *const Thread) -> usize {
+            task.addr()
+        }
+
+        /// The host does not say.
+        fn runs_on(_: usize, _: usize) -> bool {
+            false
         }
 
         fn park(ready: &dyn Fn() -> bool, deadline_ns: u64) -> bool {

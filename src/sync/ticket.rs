@@ -64,7 +64,8 @@ impl Ticket {
     /// Takes it if it is free. Waits for nothing, so an NMI may come in between anything here and do the same.
     #[inline]
     pub fn try_lock(&self) -> bool {
-        let served = self.served.load(Ordering::Relaxed);
+        // Acquire: what the one before did under the lock, he published with this number.
+        let served = self.served.load(Ordering::Acquire);
         let drawn = served.wrapping_add(1);
         // Nobody has drawn the ticket that is served: drawing it is having the lock.
         self.next.compare_exchange(served, drawn, Ordering::Acquire, Ordering::Relaxed).is_ok()

@@ -86,6 +86,12 @@ impl<P: Parker> Waiters<P> {
         self.numbers
     }
 
+    /// The first.
+    pub fn first_task(&self) -> Option<P::Token> {
+        // SAFETY: a linked node is there, and we have the lock.
+        unsafe { self.first.as_ref() }.map(|first| first.task)
+    }
+
     /// What the first waits for.
     pub fn first_wish(&self) -> Option<u32> {
         // SAFETY: a linked node is there, and we have the lock.

@@ -11,6 +11,7 @@ use super::thread::{Entry, Name, State, Thread, ThreadRef, try_current};
 use super::{fpu, worker};
 use crate::arch::x86_64::{interrupts, percpu, preempt, switch};
 use crate::platform::{Machine, Platform};
+use crate::sync::checks;
 
 /// Memory for a thread is out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +106,7 @@ pub fn exit(result: usize) -> ! {
     // SAFETY: only who buries it takes the stack.
     let has_stack = unsafe { (*me.stack.get()).is_some() };
     assert!(has_stack, "task {} cannot end", me.name());
+    checks::task_ends();
     fpu::disown();
     interrupts::disable();
     me.end.lock().result = Some(result);

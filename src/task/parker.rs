@@ -4,18 +4,19 @@
 use super::schedule;
 use super::thread::{Thread, try_current};
 use crate::platform::{Machine, Platform};
+use crate::sync::checks::TaskLocks;
 use crate::sync::parker::{NEVER, Scheduler, register};
 
-static SCHEDULER: Scheduler = Scheduler { current, park, unpark };
+static SCHEDULER: Scheduler = Scheduler { locks, park, unpark };
 
 /// From here on locks put threads to sleep. Once, when there are some.
 pub(super) fn init() {
     register(&SCHEDULER);
 }
 
-/// The thread's address: it is alive as long as it waits.
-fn current() -> usize {
-    try_current().map_or(0, |thread| core::ptr::from_ref(thread) as usize)
+/// What this thread holds of the locks that sleep; it goes with it from CPU to CPU.
+fn locks() -> Option<&'static TaskLocks> {
+    try_current().map(|thread| &thread.locks)
 }
 
 /// What [`Scheduler::park`] promises. Who makes it ready in between has left a token, by which the next park returns at
@@ -36,7 +37,8 @@ fn park(ready: &dyn Fn() -> bool, deadline_ns: u64) -> bool {
 }
 
 /// # Safety
-/// It is what [`current`] gave, and that thread has not ended.
+/// It is a thread's address, what `arch::switch` has for the current one, and that thread has not ended: as long as it
+/// waits, it has not.
 unsafe fn unpark(thread: usize) {
     // SAFETY: the caller's promise.
     if let Some(thread) = unsafe { (thread as *const Thread).as_ref() } {

@@ -11,6 +11,7 @@ use super::stack::Stack;
 use crate::arch::x86_64::switch;
 use crate::mm::heap;
 use crate::mm::slab::Cache;
+use crate::sync::checks::TaskLocks;
 use crate::sync::{IrqLock, Rank};
 use core::cell::UnsafeCell;
 use core::fmt;
@@ -54,6 +55,8 @@ pub struct Thread {
     /// `None` for the thread that the kernel began as, which is on the boot stack. Taken by who buries it.
     pub(super) stack: UnsafeCell<Option<Stack>>,
     pub(super) end: IrqLock<Ending>,
+    /// The locks that it holds of those that sleep, in builds that keep count.
+    pub(super) locks: TaskLocks,
     /// Neighbours in the list of all threads, under its lock.
     next: AtomicPtr<Thread>,
     previous: AtomicPtr<Thread>,
@@ -161,6 +164,7 @@ impl Thread {
             argument,
             stack: UnsafeCell::new(stack),
             end: IrqLock::new(Rank::ThreadEnd, Ending { result: None, is_buried: false, joiner: None }),
+            locks: TaskLocks::new(),
             next: AtomicPtr::new(all.first.cast_mut()),
             previous: AtomicPtr::new(null_mut()),
         };

@@ -14,6 +14,7 @@
 //! | sleeping under a spinning lock, or with interrupts off | somebody is about to sleep, or might have to |
 //! | interrupts off for too long | they are on again; told of, and no failure |
 //! | a lock waited for longer than 10 s | meanwhile; told of with the place of the holder |
+//! | a task that ends with a lock that sleeps | it ends |
 //!
 //! In a release build, and in the loader, all of it is nothing: the types have no size, the functions no code.
 
@@ -82,6 +83,8 @@ pub enum What {
     SleepInHandler,
     /// Sleeping with interrupts off.
     SleepOff,
+    /// A task ends that holds a lock.
+    Ends,
     /// Interrupts were off for so many nanoseconds.
     OffLong(u64),
     /// Has waited for so many nanoseconds, and still does.
@@ -143,6 +146,7 @@ impl fmt::Display for Violation {
                 Some(_) => write!(f, "sleep at {at} with interrupts off since {since}"),
                 None => write!(f, "sleep at {at} with interrupts or preemption off"),
             },
+            What::Ends => write!(f, "a task ends while it holds `{name}` since {since}"),
             What::OffLong(ns) => write!(f, "interrupts were off for {} ms, since {since}", ns / 1_000_000),
             What::Stuck(ns) => write!(
                 f,
@@ -150,6 +154,24 @@ impl fmt::Display for Violation {
                 ns / 1_000_000
             ),
         }
+    }
+}
+
+/// What the checks know of a CPU that has stopped: see [`seen_on`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Where a lock turned interrupts off.
+    pub off: Option<Place>,
+    /// The last lock that it has taken and not given back, and where.
+    pub held: Option<(&'static str, Place)>,
+}
+
+impl fmt::Display for Seen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(place) = self.off {
+            write!(f, ", interrupts off since {place}")?;
+        }
+        self.held.map_or(Ok(()), |(name, place)| write!(f, ", `{name}` held since {place}"))
     }
 }
 

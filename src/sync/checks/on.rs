@@ -1,5 +1,7 @@
 //! The checks at work: each CPU's list and each task's, and what is asked of them.
 
+#[cfg(not(test))]
+use super::Seen;
 use super::held::{Entry, Held};
 use super::{GIVEN_UP, HZ, OFF_LIMIT_NS, Place, Violation, What, tell};
 use crate::arch::x86_64::{interrupts, tsc};
@@ -30,60 +32,79 @@ impl Account {
 mod place {
     use super::{Account, hooks, interrupts};
     use crate::arch::x86_64::percpu::MAX_CPUS;
+    use crate::sync::parker;
     use core::cell::UnsafeCell;
 
     /// One account, with whatever comes between off while it is used.
-    pub struct Place(UnsafeCell<Account>);
+    pub struct TaskLocks(UnsafeCell<Account>);
 
     // SAFETY: `with` gives it to one at a time, on one CPU, or in one task.
-    unsafe impl Sync for Place {}
+    unsafe impl Sync for TaskLocks {}
 
     /// The CPUs' accounts. The debugger looks here.
-    pub static CPU_LOCKS: [Place; MAX_CPUS] = [const { Place(UnsafeCell::new(Account::new())) }; MAX_CPUS];
-    /// The account of the only task.
-    pub static TASK_LOCKS: Place = Place(UnsafeCell::new(Account::new()));
+    pub static CPU_LOCKS: [TaskLocks; MAX_CPUS] = [const { TaskLocks::new() }; MAX_CPUS];
+    /// The account of the only task, before there are threads. A thread has its own in it.
+    pub static TASK_LOCKS: TaskLocks = TaskLocks::new();
 
-    impl Place {
+    impl TaskLocks {
+        pub const fn new() -> Self {
+            Self(UnsafeCell::new(Account::new()))
+        }
+
+        /// With interrupts off.
         fn with<R>(&self, f: impl FnOnce(&mut Account) -> R) -> Option<R> {
-            let were_on = interrupts::disable();
             let account = self.0.get();
             // SAFETY: this CPU's or this task's, with interrupts off. An NMI finds `busy` set, and goes away; it is written
             // through the pointer, as the NMI reads it.
-            let result = unsafe {
+            unsafe {
                 if (&raw const (*account).busy).read_volatile() {
-                    None
-                } else {
-                    (&raw mut (*account).busy).write_volatile(true);
-                    let result = f(&mut *account);
-                    (&raw mut (*account).busy).write_volatile(false);
-                    Some(result)
+                    return None;
                 }
-            };
-            interrupts::restore(were_on);
-            result
+                (&raw mut (*account).busy).write_volatile(true);
+                let result = f(&mut *account);
+                (&raw mut (*account).busy).write_volatile(false);
+                Some(result)
+            }
+        }
+
+        /// What it shows to another CPU, without any lock.
+        pub fn peek(&self) -> *const Account {
+            self.0.get()
         }
     }
 
+    /// With this CPU's account. Interrupts go off before it is asked which that is: a moment later it may be another one.
     pub fn with_cpu<R>(f: impl FnOnce(&mut Account) -> R) -> Option<R> {
-        CPU_LOCKS[hooks::cpu()].with(f)
+        let were_on = interrupts::disable();
+        let result = CPU_LOCKS[hooks::cpu()].with(f);
+        interrupts::restore(were_on);
+        result
     }
 
+    /// With this task's, which goes with it from CPU to CPU.
     pub fn with_task<R>(f: impl FnOnce(&mut Account) -> R) -> Option<R> {
-        TASK_LOCKS.with(f)
+        let were_on = interrupts::disable();
+        let result = parker::task_locks().unwrap_or(&TASK_LOCKS).with(f);
+        interrupts::restore(were_on);
+        result
     }
 }
 
+#[cfg(not(test))]
+pub use place::TaskLocks;
 use place::{with_cpu, with_task};
 
-/// Tells of a finding, with the checks of this CPU off meanwhile.
+/// Tells of a finding, with the checks of this CPU off meanwhile; so it stays on this CPU.
 #[cold]
 #[inline(never)]
 fn found(violation: Violation) {
+    hooks::disable_preemption();
     let set = |telling| with_cpu(|cpu| core::mem::replace(&mut cpu.telling, telling)).unwrap_or(true);
     if !GIVEN_UP.load(Relaxed) && !set(true) {
         tell(&violation);
         set(false);
     }
+    hooks::enable_preemption();
 }
 
 /// What a lock carries for the checks.
@@ -234,18 +255,53 @@ pub fn may_sleep() {
     if GIVEN_UP.load(Relaxed) {
         return;
     }
+    // All of it of one CPU: where this may sleep, it may also be moved, and then it would be blamed for what another does.
+    let were_on = interrupts::disable();
     let look = |cpu: &mut Account| (cpu.held.entries().last().copied(), cpu.off);
-    let Some((last, off)) = with_cpu(look) else { return };
+    let seen = with_cpu(look);
+    let (in_handler, depth) = (hooks::in_handler(), hooks::preemption_depth());
+    interrupts::restore(were_on);
+    let Some((last, off)) = seen else { return };
     // On the host interrupts are neither on nor off.
-    let is_off = cfg!(not(test)) && !interrupts::are_on();
+    let is_off = cfg!(not(test)) && !were_on;
     let (what, before) = match (last, off) {
         (Some(entry), _) => (What::Sleep, Some((Some(entry.rank.name()), entry.place))),
-        _ if hooks::in_handler() => (What::SleepInHandler, None),
+        _ if in_handler => (What::SleepInHandler, None),
         (None, Some((_, since))) => (What::SleepOff, Some((None, since))),
-        (None, None) if is_off || hooks::preemption_depth() > 0 => (What::SleepOff, None),
+        (None, None) if is_off || depth > 0 => (What::SleepOff, None),
         (None, None) => return,
     };
     found(Violation { what, lock: None, place, before });
+}
+
+/// A task is over: nobody would give back what it holds.
+pub fn task_ends() {
+    let last = with_task(|task| task.held.entries().last().copied()).flatten();
+    if let Some(entry) = last.filter(|_| !GIVEN_UP.load(Relaxed)) {
+        let before = Some((Some(entry.rank.name()), entry.place));
+        found(Violation { what: What::Ends, lock: None, place: Place::NONE, before });
+    }
+}
+
+/// What CPU `cpu` shows, which has stopped: a CPU that has not may be changing it, and then it is nothing.
+#[cfg(not(test))]
+pub fn seen_on(cpu: usize) -> Seen {
+    let Some(account) = place::CPU_LOCKS.get(cpu).map(place::TaskLocks::peek) else { return Seen::default() };
+    // SAFETY: accounts are there for good. Its CPU has done nothing for seconds; if it just wakes up, it says so by
+    // `busy` before it changes anything.
+    let (before, off, held, after) = unsafe {
+        let busy = || (&raw const (*account).busy).read_volatile();
+        let before = busy();
+        let off = (&raw const (*account).off).read_volatile();
+        let count = (&raw const (*account).held.count).read_volatile();
+        let last = count.checked_sub(1).filter(|&last| last < super::held::DEPTH);
+        (before, off, last.map(|last| (&raw const (*account).held.entries[last]).read_volatile()), busy())
+    };
+    if before || after {
+        return Seen::default();
+    }
+    let held = held.map(|entry| (entry.rank.name(), entry.place));
+    Seen { off: off.map(|(_, place)| place), held }
 }
 
 /// Calls `visit` with each lock that this CPU holds, outermost first.
