@@ -68,6 +68,8 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     start_cpus(info, &options);
     start_interrupts(&options);
     task::init_workers();
+    kernel::grace::init();
+    kernel::watchdog::init();
     report_boot_times(info, entry);
 
     match options.number("failalloc") {

@@ -6,6 +6,7 @@
 use super::traps;
 use crate::arch::x86_64::{idle, interrupts, percpu};
 use crate::log;
+use crate::sync::grace;
 use crate::task::{self, schedule};
 use crate::tty::console;
 
@@ -28,7 +29,7 @@ pub fn run(_: usize) -> usize {
             interrupts::enable();
             task::yield_now();
         } else {
-            idle::wait();
+            grace::rest(idle::wait);
         }
     }
 }

@@ -9,6 +9,8 @@ pub mod bench;
 #[cfg(target_os = "none")]
 pub mod boot_info;
 #[cfg(target_os = "none")]
+pub mod grace;
+#[cfg(target_os = "none")]
 pub mod idle;
 #[cfg(target_os = "none")]
 pub mod image;
@@ -24,3 +26,5 @@ pub mod selftest;
 pub mod traps;
 #[cfg(target_os = "none")]
 pub mod user;
+#[cfg(target_os = "none")]
+pub mod watchdog;

@@ -88,35 +88,41 @@ fn wait(mut done: impl FnMut() -> bool) -> bool {
 
 /// Prints where every other CPU is.
 pub fn print_backtraces(out: &mut dyn Write) -> fmt::Result {
-    let pin = NoPreemption::new();
-    for cpu in copies::online().iter().filter(|&cpu| cpu != percpu::number()) {
-        let Some(answer) = ANSWER.on(cpu) else { continue };
-        answer.state.store(WHERE, Ordering::Release);
-        ipi::nmi(cpu);
+    let own = percpu::number();
+    copies::online().iter().filter(|&cpu| cpu != own).try_for_each(|cpu| {
         writeln!(out, "cpu {cpu}:")?;
-        if !wait(|| answer.state.load(Ordering::Acquire) == ANSWERED) {
-            answer.state.store(NOTHING, Ordering::Release);
-            writeln!(out, "  no answer, not even to an NMI")?;
-            continue;
-        }
-        for (number, place) in answer.addresses.iter().enumerate() {
-            match place.load(Ordering::Relaxed) {
-                0 => break,
-                // A return address may be the first byte of the next function; see `backtrace::print`.
-                address => match image::lookup(address - u64::from(number > 0)) {
-                    Some(symbol) => writeln!(
-                        out,
-                        "  {number:2}: {address:#018x} <{}+{:#x}>",
-                        symbol.name,
-                        address - symbol.address
-                    )?,
-                    None => writeln!(out, "  {number:2}: {}", Named(address))?,
-                },
-            }
-        }
-        answer.state.store(NOTHING, Ordering::Release);
+        print_backtrace(cpu, out)
+    })
+}
+
+/// Who asks: one at a time, for there is one answer a CPU.
+static ASKING: AtomicBool = AtomicBool::new(false);
+
+/// Prints where another CPU is, asked by NMI.
+pub fn print_backtrace(cpu: usize, out: &mut dyn Write) -> fmt::Result {
+    let Some(answer) = ANSWER.on(cpu) else { return Ok(()) };
+    if !wait(|| !ASKING.swap(true, Ordering::Acquire)) {
+        return writeln!(out, "  somebody else is asking");
     }
-    drop(pin);
+    answer.state.store(WHERE, Ordering::Release);
+    ipi::nmi(cpu);
+    let is_answered = wait(|| answer.state.load(Ordering::Acquire) == ANSWERED);
+    let addresses = core::array::from_fn::<u64, DEPTH, _>(|n| answer.addresses[n].load(Ordering::Relaxed));
+    answer.state.store(NOTHING, Ordering::Release);
+    ASKING.store(false, Ordering::Release);
+    if !is_answered {
+        return writeln!(out, "  no answer, not even to an NMI");
+    }
+    for (number, &address) in addresses.iter().enumerate().take_while(|&(_, &address)| address != 0) {
+        // A return address may be the first byte of the next function; see `backtrace::print`.
+        match image::lookup(address - u64::from(number > 0)) {
+            Some(symbol) => {
+                let offset = address - symbol.address;
+                writeln!(out, "  {number:2}: {address:#018x} <{}+{offset:#x}>", symbol.name)?;
+            }
+            None => writeln!(out, "  {number:2}: {}", Named(address))?,
+        }
+    }
     Ok(())
 }
 

@@ -43,6 +43,10 @@ pub trait Cpus: 'static {
     fn preemption_depth() -> u32;
     /// Something useful or nothing, while other CPUs are waited for.
     fn relax();
+    /// Has CPU `cpu` come to a quiescent state soon, which may have one thread and no reason to leave it.
+    fn hurry(_cpu: usize) {}
+    /// Something waits for [`Epochs::collect`], as it may have before.
+    fn retired() {}
 }
 
 /// What a CPU has noted, in a cache line of its own.
@@ -80,7 +84,7 @@ impl<C: Cpus, const N: usize> Epochs<C, N> {
     pub const fn new() -> Self {
         Self {
             current: AtomicU64::new(1),
-            noted: [const { Noted(AtomicU64::new(0)) }; N],
+            noted: [const { Noted(AtomicU64::new(IDLE)) }; N],
             retired: IrqLock::new(Rank::Retired, Queue { first: null_mut(), last: null_mut() }),
             cpus: PhantomData,
         }
@@ -101,6 +105,12 @@ impl<C: Cpus, const N: usize> Epochs<C, N> {
         debug_assert_eq!(C::preemption_depth(), 1, "a quiescent state in a read section");
         self.noted[C::current()].0.store(self.current.load(Ordering::Acquire), Ordering::Release);
         C::enable_preemption();
+    }
+
+    /// The same for who knows that preemption was on and which CPU this is, with interrupts off: the scheduler.
+    #[inline(always)]
+    pub fn pass(&self, cpu: usize) {
+        self.noted[cpu].0.store(self.current.load(Ordering::Acquire), Ordering::Release);
     }
 
     /// This CPU goes to sleep, and reads nothing until it has called [`Self::leave_idle`]. With preemption off.
@@ -128,13 +138,40 @@ impl<C: Cpus, const N: usize> Epochs<C, N> {
         self.noted[..C::count()].iter().all(|noted| noted.0.load(Ordering::Acquire) >= epoch)
     }
 
+    /// Has the CPUs hurry that keep `epoch` from being over, this one excepted.
+    fn hurry(&self, epoch: u64) {
+        C::disable_preemption();
+        let own = C::current();
+        C::enable_preemption();
+        for (cpu, noted) in self.noted[..C::count()].iter().enumerate() {
+            if cpu != own && noted.0.load(Ordering::Relaxed) < epoch {
+                C::hurry(cpu);
+            }
+        }
+    }
+
+    /// Has those hurry that [`Self::collect`] waits for: for who has waited for a while.
+    pub fn hurry_up(&self) {
+        // SAFETY: links in the queue are its own, and it is locked.
+        let first = |queue: &Queue| unsafe { queue.first.as_ref() }.map(|link| link.epoch);
+        let epoch = first(&self.retired.lock());
+        if let Some(epoch) = epoch {
+            self.hurry(epoch);
+        }
+    }
+
     /// Waits until every read section that is going on has ended. Not in a read section.
     pub fn synchronize(&self) {
+        /// Looks after which those that are late are asked to hurry, as they are again after as many.
+        const LOOKS: usize = 1000;
         let epoch = self.begin();
-        loop {
+        for look in 0.. {
             self.quiescent();
             if self.is_over(epoch) {
                 return;
+            }
+            if look % LOOKS == 1 {
+                self.hurry(epoch);
             }
             C::relax();
         }
@@ -148,6 +185,7 @@ impl<C: Cpus, const N: usize> Epochs<C, N> {
         // SAFETY: unlinked, so the link is ours to write; nobody reads it but through the queue.
         unsafe { (*link.as_ptr()).epoch = epoch };
         self.retired.lock().push(link);
+        C::retired();
     }
 
     /// Frees what nobody can be reading any more; returns how much. To be called now and then, from where memory may be

@@ -16,6 +16,8 @@ pub mod checks;
 pub mod completion;
 #[cfg(any(test, target_os = "none"))]
 pub mod epoch;
+#[cfg(target_os = "none")]
+pub mod grace;
 pub mod hooks;
 pub mod irq_lock;
 pub mod mutex;

@@ -18,7 +18,7 @@
 use super::hooks;
 use super::irq_lock::IrqLock;
 use super::rank::Rank;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
 
 /// A value that can be taken apart into `N` words and put together again.
 pub trait Words<const N: usize>: Copy {
@@ -38,8 +38,8 @@ impl<const N: usize> Words<N> for [u64; N] {
 
 /// The lock, and `N` words behind it.
 pub struct SeqLock<const N: usize> {
-    /// Odd while somebody writes.
-    sequence: AtomicU32,
+    /// Odd while somebody writes. So many bits do not come round while a reader loses his CPU between two looks.
+    sequence: AtomicU64,
     words: [AtomicU64; N],
     writer: IrqLock<()>,
 }
@@ -53,7 +53,7 @@ impl<const N: usize> SeqLock<N> {
             all[n] = AtomicU64::new(words[n]);
             n += 1;
         }
-        Self { sequence: AtomicU32::new(0), words: all, writer: IrqLock::new(Rank::Sequence, ()) }
+        Self { sequence: AtomicU64::new(0), words: all, writer: IrqLock::new(Rank::Sequence, ()) }
     }
 
     /// One look; `None` if somebody was writing meanwhile.

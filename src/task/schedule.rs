@@ -26,6 +26,7 @@ use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::{interrupts, percpu, preempt, switch};
 use crate::platform::{Machine, Platform, timers};
 use crate::sync::checks;
+use crate::sync::grace::{self, EPOCHS};
 use core::cell::UnsafeCell;
 use core::mem::offset_of;
 use core::ops::{Deref, DerefMut};
@@ -212,6 +213,7 @@ pub(super) unsafe fn adopt(boot: &'static Thread, idle: &'static Thread) {
         queue.schedule(Leaving::Preempted, now_ns);
     }
     *here().queue.lock() = Some(queue);
+    EPOCHS.leave_idle();
 }
 
 /// How long new threads run before others have their turn.
@@ -230,6 +232,8 @@ pub fn set_slice(slice_ns: u64) -> u64 {
 /// its turn again. In line, so that each way to give it away has only what it needs.
 #[inline(always)]
 fn leave(mut queue: Queue, why: Leaving, fate: Fate) {
+    // Whoever may be switched away from reads nothing under epochs.
+    grace::pass();
     let cpu = queue.cpu;
     let next = thread_of(queue.schedule(why, Machine::now_ns()));
     preempt::clear();
@@ -251,6 +255,7 @@ fn leave(mut queue: Queue, why: Leaving, fate: Fate) {
     // SAFETY: this CPU's own, with interrupts off.
     unsafe { *cpu.left.get() = Left { thread: old, fate } };
     cpu.switches.store(cpu.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    grace::busy();
     // The lock goes over to the next thread, which lets it go in `arrive`.
     core::mem::forget(queue);
     fpu::switch(old, next);

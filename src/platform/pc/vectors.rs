@@ -19,7 +19,7 @@ use crate::arch::x86_64::interrupts::{self as cpu_interrupts, RFLAGS_IF};
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, Exclusive, NoPreemption, VECTORS};
 use crate::platform::Handler;
-use crate::sync::{IrqLock, Rank};
+use crate::sync::{IrqLock, Rank, grace};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 /// The first vector that is no exception: sixteen from here are the 8259 pair's, which needs them even when it is
@@ -155,6 +155,7 @@ fn unexpected_interrupt(_: usize) {
 /// paid by every interrupt: it takes no lock, and what only display needs is elsewhere.
 #[unsafe(no_mangle)]
 extern "sysv64" fn interrupt_handler(frame: &mut TrapFrame) {
+    grace::interrupted();
     let vector = usize::from(frame.vector as u8);
     let cpu = percpu::current();
     cpu.count(vector as u8);

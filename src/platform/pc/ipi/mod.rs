@@ -5,6 +5,7 @@
 //! | reschedule    | its own vector | a CPU is to look at its run queue; also, to leave HLT             |
 //! | call          | its own vector | a function is to run there: [`call`]; TLB shootdown is one: [`tlb`] |
 //! | alarm         | its own vector | the boot CPU's timer is to be set anew                            |
+//! | nudge         | its own vector | a CPU is to show that it can switch, and does: [`nudge`]          |
 //! | NMI           |                | stop, and "where are you?": `kernel::stop` and `kernel::trace`     |
 //!
 //! In xAPIC mode a command is two writes, and the one before has to have been accepted: so interrupts are off around
@@ -24,9 +25,12 @@ use log::error;
 static RESCHEDULE: AtomicU8 = AtomicU8::new(0);
 static CALL: AtomicU8 = AtomicU8::new(0);
 static ALARM: AtomicU8 = AtomicU8::new(0);
+static NUDGE: AtomicU8 = AtomicU8::new(0);
 
 /// What a reschedule interrupt calls: a [`Handler`].
 static RESCHEDULED: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+/// What a nudge calls, likewise.
+static NUDGED: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Takes the vectors. Once, before the first CPU is started.
 pub fn init() {
@@ -34,16 +38,17 @@ pub fn init() {
         Ok(vector) => place.store(vector, Ordering::Release),
         Err(_) => error!(target: "smp", "no vector for {name}"),
     };
-    take(&RESCHEDULE, "reschedule", rescheduled);
+    take(&RESCHEDULE, "reschedule", |_| call_registered(&RESCHEDULED));
+    take(&NUDGE, "nudge", |_| call_registered(&NUDGED));
     take(&CALL, "call", |_| call::serve());
     take(&ALARM, "alarm", timers::fire);
     tlb::init();
 }
 
-fn rescheduled(_: usize) {
-    let handler = RESCHEDULED.load(Ordering::Acquire);
+fn call_registered(place: &AtomicPtr<()>) {
+    let handler = place.load(Ordering::Acquire);
     if !handler.is_null() {
-        // SAFETY: `on_reschedule` alone stores there, and what it stores is a Handler.
+        // SAFETY: `on_reschedule` and `on_nudge` alone store there, and what they store is a Handler.
         let handler = unsafe { core::mem::transmute::<*mut (), Handler>(handler) };
         handler(0);
     }
@@ -52,6 +57,16 @@ fn rescheduled(_: usize) {
 /// Has the reschedule interrupt call `handler`, with interrupts off.
 pub fn on_reschedule(handler: Handler) {
     RESCHEDULED.store(handler as *mut (), Ordering::Release);
+}
+
+/// Has a nudge call `handler`, with interrupts off.
+pub fn on_nudge(handler: Handler) {
+    NUDGED.store(handler as *mut (), Ordering::Release);
+}
+
+/// Asks a CPU to go through its scheduler as soon as it can. It waits for nothing.
+pub fn nudge(cpu: usize) {
+    send(Target::Cpu(cpus::apic_id(cpu)), Ipi::Fixed(NUDGE.load(Ordering::Relaxed)));
 }
 
 /// Asks a CPU to look at its run queue. One that is idle leaves its HLT.
