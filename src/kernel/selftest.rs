@@ -3,6 +3,7 @@
 //! `selftest` in the monitor runs all or one; the option `selftest` on the command line runs them at boot
 //! and ends QEMU with status 33 if all passed, 35 if not.
 
+mod locks;
 mod mm;
 mod mm_short;
 mod pci_intx;
@@ -149,6 +150,16 @@ pub const TESTS: &[SelfTest] = &[
         run: smp::one_time,
     },
     SelfTest {
+        name: "smp-spinning",
+        about: "what spinning locks, sequence locks and epochs protect stays whole, on all CPUs",
+        run: locks::spinning,
+    },
+    SelfTest {
+        name: "smp-sleeping",
+        about: "what locks that sleep protect stays whole, and no wake-up is lost",
+        run: locks::sleeping,
+    },
+    SelfTest {
         name: "smp-switch",
         about: "threads run by rank, by turns, and as long as they should",
         run: threads::switch,
@@ -182,6 +193,8 @@ const LONG: &[&str] = &[
     "mm-failures",
     "smp-calls",
     "smp-storm",
+    "smp-spinning",
+    "smp-sleeping",
     "smp-switch",
     "smp-threads",
     "smp-moves",

@@ -1,4 +1,4 @@
-"""`sis locks`: the locks that each CPU, and the task, holds, with the line that took each. Debug builds alone know.
+"""`sis locks`: the locks that each CPU holds, and each task that has any, with the line that took each. Debug builds alone know.
 
 The lists and their fields are those of src/sync/checks; a CPU that was stopped in the middle of changing its own is
 said to be so.
@@ -7,6 +7,7 @@ said to be so.
 import gdb
 
 import machine
+import threads
 
 
 def text(value):
@@ -34,7 +35,7 @@ def parts(value):
 
 
 class Locks(gdb.Command):
-    """Show the locks that are held, by CPU."""
+    """Show the locks that are held, by CPU and by task."""
 
     def __init__(self):
         super().__init__("sis locks", gdb.COMMAND_DATA, gdb.COMPLETE_NONE)
@@ -50,7 +51,10 @@ class Locks(gdb.Command):
         running = sum(machine.virtual(int(base.address), 8) != bytes(8) for base in bases)
         for number, cpu in enumerate(parts(symbol.value())[:running]):
             show(f"cpu {number}", machine.find_struct(cpu, fields))
-        show("task", machine.find_struct(machine.static("sis::sync::checks::on::place::TASK_LOCKS"), fields))
+        held = [(thread, machine.find_struct(thread.value_of("locks"), fields)) for thread in threads.all_threads()]
+        for thread, account in held:
+            if int(machine.find_struct(account, ("entries", "count"))["count"]):
+                show(f"task {thread.name}", account)
 
 
 Locks()

@@ -29,7 +29,7 @@ class Thread:
         with machine.language("rust"):
             pointer = gdb.Value(address).cast(machine.kernel_type("sis::task::thread::Thread").pointer())
         value = pointer.dereference()
-        self.address, self.id = address, int(value["id"])
+        self.address, self.id, self._value = address, int(value["id"]), value
         name = value["name"]
         words = [plain(name[index]) for index in range(name.type.range()[1] + 1)]
         self.name = b"".join(word.to_bytes(8, "little") for word in words).split(b"\0")[0].decode(errors="replace")
@@ -37,6 +37,10 @@ class Thread:
         entity = value["entity"]
         self.policy, self.value = plain(entity["kind"]), plain(entity["value"])
         self.cpu, self.cpu_ns = plain(entity["cpu"]), plain(entity["cpu_ns"])
+
+    def value_of(self, field):
+        """A field as gdb has it."""
+        return self._value[field]
 
     def class_name(self):
         kind = POLICIES[min(self.policy, len(POLICIES) - 1)]

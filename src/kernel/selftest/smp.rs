@@ -36,7 +36,8 @@ fn on_others(entry: thread::Entry) -> Result<alloc::vec::Vec<JoinHandle>, Troubl
     Ok(threads)
 }
 
-fn several() -> Result<usize, Trouble> {
+/// How many CPUs run; no test of this kind is for one.
+pub fn several() -> Result<usize, Trouble> {
     match copies::online_count() {
         0 | 1 => Err(Trouble::Skipped("one CPU")),
         count => Ok(count),

@@ -6,7 +6,7 @@ use super::{Call, Result};
 use crate::kernel::image::Named;
 use crate::mm::heap;
 use crate::mm::slab::{CHECKED, Violation};
-use crate::monitor::parse::Problem;
+use crate::monitor::parse::{Problem, number};
 use crate::sync::{IrqLock, Rank};
 use alloc::alloc::{alloc, dealloc};
 use core::alloc::Layout;
@@ -73,6 +73,13 @@ fn print(found: &Violation, out: &mut dyn Write) {
 
 pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let word = call.words.next().ok_or(Problem::Missing("KIND"))?;
+    if let Some((_, entry)) = locks::STUCK.iter().find(|(name, _)| *name == word) {
+        let cpu = call.words.next().ok_or(Problem::Missing("CPU"))?;
+        let cpu = number(cpu).ok_or(Problem::NotANumber(cpu))?;
+        call.words.end()?;
+        locks::stop(*entry, usize::try_from(cpu).unwrap_or(usize::MAX), call.out);
+        return Ok(());
+    }
     call.words.end()?;
     if let Some((_, provoke)) = locks::KINDS.iter().find(|(name, _)| *name == word) {
         locks::run(*provoke, call.out);
@@ -100,4 +107,5 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
 pub fn complete(sink: &mut dyn FnMut(&str)) {
     KINDS.iter().for_each(|(name, _)| sink(name));
     locks::KINDS.iter().for_each(|(name, _)| sink(name));
+    locks::STUCK.iter().for_each(|(name, _)| sink(name));
 }
