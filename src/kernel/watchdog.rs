@@ -61,11 +61,26 @@ fn begin() {
 
 /// This CPU watches from now on, if nobody does.
 fn watch() {
-    let is_first = WATCHER.compare_exchange(NOBODY, own(), Ordering::SeqCst, Ordering::Relaxed).is_ok();
-    if is_first && timers::at(Machine::now_ns() + PERIOD_NS, look, own() as usize).is_err() {
+    if WATCHER.compare_exchange(NOBODY, own(), Ordering::SeqCst, Ordering::Relaxed).is_err() {
+        return;
+    }
+    if timers::at(Machine::now_ns() + PERIOD_NS, look, own() as usize).is_err() {
         // No timer is free; whoever becomes busy next tries again.
         WATCHER.store(NOBODY, Ordering::SeqCst);
+        return;
     }
+    // At once: this CPU may be stuck before its timer comes.
+    if let Some(deputy) = appoint() {
+        ipi::nudge(deputy);
+    }
+}
+
+/// Makes the CPU behind this one its deputy.
+fn appoint() -> Option<usize> {
+    let (me, online) = (percpu::number(), copies::online());
+    let deputy = online.iter().find(|&cpu| cpu > me).or_else(|| online.iter().find(|&cpu| cpu != me));
+    DEPUTY.store(deputy.map_or(NOBODY, |cpu| cpu as u32), Ordering::SeqCst);
+    deputy
 }
 
 /// Whether this CPU has nothing to do but what this interrupt is about.
@@ -82,8 +97,7 @@ fn look(watcher: usize) {
     }
     let online = copies::online();
     let others = || online.iter().filter(|&cpu| cpu != me as usize);
-    let deputy = others().find(|&cpu| cpu > me as usize).or_else(|| others().next());
-    DEPUTY.store(deputy.map_or(NOBODY, |cpu| cpu as u32), Ordering::SeqCst);
+    let deputy = appoint();
     let mut is_anybody_busy = !is_idle_here();
     if is_anybody_busy {
         show_life(me as usize, now_ns);

@@ -237,7 +237,11 @@ def locks(t):
         machine.guest.expect("lock order: `outer experiment` taken at src/monitor/commands/misuse/locks.rs:")
         machine.guest.prompt()
         text = machine.run("break sis::monitor::commands::text::echo", "continue", *marked("sis locks"), typed="echo on")
-        check(re.fullmatch(r"cpu 0: no lock\ntask: no lock", part(text, "sis locks")), f"shows:\n{text}")
+        check(part(text, "sis locks") == "cpu 0: no lock", f"shows:\n{text}")
+        text = machine.run("break sis::sync::checks::tell", "continue", *marked("sis locks"), typed="misuse mutex")
+        check(re.search(r"^task monitor: *\n +SleepInner 0x[0-9a-f]+, since src/monitor/commands/misuse/locks\.rs:\d+$", part(text, "sis locks"), re.MULTILINE), f"shows:\n{text}")
+        machine.guest.expect("lock order: `outer sleeping experiment` taken at")
+        machine.guest.prompt()
     with Debugged(t) as machine:
         text = machine.run("sis locks")
         check("only a debug build does" in text, f"a release build says:\n{text}")

@@ -287,18 +287,17 @@ fn semaphore(is_broken: bool) -> u64 {
     violations(by_threads, is_broken, &with, &with)
 }
 
-/// Threads add to a number in turn; `wait(thread, number)` waits for the turn, `pass(thread, number)` gives it to the
-/// next. Returns how often it was not somebody's turn.
+/// Threads add to a number in turn, `rounds` times each: `wait(thread, number)` waits for the turn, `pass(thread)` gives it
+/// to the next. Returns how often it was not somebody's turn.
 fn turns(
-    is_broken: bool,
+    (is_broken, rounds): (bool, u64),
     wait: &(dyn Fn(usize, u64) + Sync),
     pass: &(dyn Fn(usize) + Sync),
     number: &AtomicU64,
 ) -> u64 {
     let wrong = AtomicU64::new(0);
-    // As many rounds for each, for the next one waits for his.
     by_threads(&|thread| {
-        for round in 0..ROUNDS / 4 {
+        for round in 0..rounds {
             let mine = round * THREADS as u64 + thread as u64;
             if !is_broken {
                 wait(thread, mine);
@@ -316,13 +315,15 @@ fn turns(
 fn completion(is_broken: bool) -> u64 {
     let turn: [Completion; THREADS] = [const { Completion::new() }; THREADS];
     turn[0].complete();
-    turns(is_broken, &|thread, _| turn[thread].wait(), &|next| turn[next].complete(), &AtomicU64::new(0))
+    let (wait, pass) = (|thread: usize, _| turn[thread].wait(), |next: usize| turn[next].complete());
+    turns((is_broken, ROUNDS / 10), &wait, &pass, &AtomicU64::new(0))
 }
 
+/// All are woken each time, and all but one find that it is not their turn: so it takes longer.
 fn wait_queue(is_broken: bool) -> u64 {
     let (queue, number): (WaitQueue, _) = (WaitQueue::new(), AtomicU64::new(0));
-    let wait = |_, mine| queue.wait_until(|| number.load(Ordering::Acquire) == mine);
-    turns(is_broken, &wait, &|_| _ = queue.wake_all(), &number)
+    let wait = |_: usize, mine| queue.wait_until(|| number.load(Ordering::Acquire) == mine);
+    turns((is_broken, ROUNDS / 100), &wait, &|_| _ = queue.wake_all(), &number)
 }
 
 /// A kind of lock, and its torture: how often what it protects was broken, if it is taken or, on purpose, if it is not.
