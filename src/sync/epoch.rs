@@ -43,6 +43,11 @@ pub trait Cpus: 'static {
     fn preemption_depth() -> u32;
     /// Something useful or nothing, while other CPUs are waited for.
     fn relax();
+    /// What that CPU has noted in quiescent states by other means than [`Epochs::quiescent`], as of a moment ago: the
+    /// scheduler has a shorter way. Each is a number that was [`Epochs::current`] there and then.
+    fn passed(_cpu: usize) -> u64 {
+        0
+    }
     /// Has CPU `cpu` come to a quiescent state soon, which may have one thread and no reason to leave it.
     fn hurry(_cpu: usize) {}
     /// Something waits for [`Epochs::collect`], as it may have before.
@@ -107,10 +112,10 @@ impl<C: Cpus, const N: usize> Epochs<C, N> {
         C::enable_preemption();
     }
 
-    /// The same for who knows that preemption was on and which CPU this is, with interrupts off: the scheduler.
+    /// The epoch that is going on: what a CPU notes in a quiescent state, if it notes it for [`Cpus::passed`].
     #[inline(always)]
-    pub fn pass(&self, cpu: usize) {
-        self.noted[cpu].0.store(self.current.load(Ordering::Acquire), Ordering::Release);
+    pub fn current(&self) -> u64 {
+        self.current.load(Ordering::Acquire)
     }
 
     /// This CPU goes to sleep, and reads nothing until it has called [`Self::leave_idle`]. With preemption off.
@@ -135,7 +140,15 @@ impl<C: Cpus, const N: usize> Epochs<C, N> {
 
     /// Whether no CPU has a reader from before `epoch`.
     fn is_over(&self, epoch: u64) -> bool {
-        self.noted[..C::count()].iter().all(|noted| noted.0.load(Ordering::Acquire) >= epoch)
+        let is_over = (0..C::count()).all(|cpu| !self.is_late(cpu, epoch));
+        // What the readers of those that have noted it by other means did is over as well.
+        fence(Ordering::Acquire);
+        is_over
+    }
+
+    #[inline]
+    fn is_late(&self, cpu: usize, epoch: u64) -> bool {
+        self.noted[cpu].0.load(Ordering::Acquire) < epoch && C::passed(cpu) < epoch
     }
 
     /// Has the CPUs hurry that keep `epoch` from being over, this one excepted.
@@ -143,11 +156,7 @@ impl<C: Cpus, const N: usize> Epochs<C, N> {
         C::disable_preemption();
         let own = C::current();
         C::enable_preemption();
-        for (cpu, noted) in self.noted[..C::count()].iter().enumerate() {
-            if cpu != own && noted.0.load(Ordering::Relaxed) < epoch {
-                C::hurry(cpu);
-            }
-        }
+        (0..C::count()).filter(|&cpu| cpu != own && self.is_late(cpu, epoch)).for_each(C::hurry);
     }
 
     /// Has those hurry that [`Self::collect`] waits for: for who has waited for a while.

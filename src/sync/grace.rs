@@ -2,7 +2,7 @@
 //! read under [`EPOCHS`].
 //!
 //! ```text
-//! schedule, on every switch     EPOCHS.pass(cpu)       three instructions
+//! schedule, on every switch     pass                   two instructions
 //! the idle loop, before HLT     rest                   noted as idle: nobody waits for this CPU
 //! an interrupt out of HLT       interrupted            it counts again, before its handler reads anything
 //! ```
@@ -62,6 +62,10 @@ impl Cpus for Here {
         hooks::pause();
     }
 
+    fn passed(cpu: usize) -> u64 {
+        PASSED.value_on(cpu).unwrap_or(0)
+    }
+
     fn hurry(cpu: usize) {
         if let Some(helpers) = helpers() {
             (helpers.nudge)(cpu);
@@ -97,11 +101,20 @@ fn helpers() -> Option<&'static Helpers> {
 }
 
 per_cpu! {
+    /// The epoch that this CPU's last switch has seen.
+    static PASSED: u64 = 0;
+
     /// 1 while this CPU is at rest.
     static AT_REST: u8 = 0;
 
     /// 1 from a rest until this CPU switches to a thread: then it is busy.
     static RESTED: u8 = 0;
+}
+
+/// This CPU is in a quiescent state: it gives itself to another thread, or might. With interrupts off.
+#[inline(always)]
+pub fn pass() {
+    PASSED.set(EPOCHS.current());
 }
 
 /// Calls `wait`, which turns interrupts on and sleeps; this CPU is at rest meanwhile. For the idle thread, with interrupts
