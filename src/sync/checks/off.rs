@@ -38,6 +38,12 @@ impl TaskLocks {
     }
 }
 
+impl Default for TaskLocks {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Interrupts that were off for too long, to be told of.
 pub struct TooLong;
 

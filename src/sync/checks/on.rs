@@ -73,6 +73,12 @@ mod place {
         }
     }
 
+    impl Default for TaskLocks {
+        fn default() -> Self {
+            Self::new()
+        }
+    }
+
     /// With this CPU's account. Interrupts go off before it is asked which that is: a moment later it may be another one.
     pub fn with_cpu<R>(f: impl FnOnce(&mut Account) -> R) -> Option<R> {
         let were_on = interrupts::disable();
