@@ -3,8 +3,9 @@
 use super::{Outcome, Trouble, check};
 use crate::arch::x86_64::paging::live::KernelTlb;
 use crate::arch::x86_64::paging::{Attributes, Rights, Room};
+use crate::arch::x86_64::percpu::mask::CpuMask;
 use crate::arch::x86_64::percpu::per_cpu;
-use crate::arch::x86_64::percpu::{self, InterruptsOff, copies};
+use crate::arch::x86_64::percpu::{self, InterruptsOff, NoPreemption, copies};
 use crate::arch::x86_64::probe;
 use crate::boot::layout::{HEAP_BASE, PAGE_SIZE};
 use crate::platform::pc::ipi::call;
@@ -178,4 +179,46 @@ pub fn one_time() -> Outcome {
         }
     });
     check(BACK.load(Ordering::Relaxed) == 0, "the clock stepped back between two CPUs")
+}
+
+/// Times by the clock that two CPUs hand each other: each reads it after it was handed the other's time.
+const HANDOVERS: u64 = if cfg!(debug_assertions) { 400 } else { 2_000 };
+
+/// The clock goes with a message: whoever reads it after having been told another CPU's time reads no less.
+pub fn handover() -> Outcome {
+    several()?;
+    /// Whose turn it is: the caller's if even.
+    static TURN: AtomicU64 = AtomicU64::new(0);
+    static TIME: AtomicU64 = AtomicU64::new(0);
+    static BACK: AtomicU64 = AtomicU64::new(0);
+    fn play(first: u64) {
+        for turn in (first..HANDOVERS).step_by(2) {
+            while TURN.load(Ordering::Acquire) != turn {
+                core::hint::spin_loop();
+            }
+            let told = TIME.load(Ordering::Relaxed);
+            let now = Machine::now_ns();
+            if now < told {
+                BACK.fetch_add(1, Ordering::Relaxed);
+            }
+            TIME.store(now, Ordering::Relaxed);
+            TURN.store(turn + 1, Ordering::Release);
+        }
+    }
+    let _pin = NoPreemption::new();
+    let own = percpu::number();
+    BACK.store(0, Ordering::Relaxed);
+    let begun = Machine::now_ns();
+    let mut sum = 0;
+    for cpu in copies::online().iter().filter(|&cpu| cpu != own) {
+        TURN.store(0, Ordering::SeqCst);
+        call::send(&CpuMask::of(cpu), |_| play(1), 0);
+        play(0);
+        while TURN.load(Ordering::Acquire) != HANDOVERS {
+            core::hint::spin_loop();
+        }
+        sum += HANDOVERS;
+    }
+    info!(target: "selftest", "{sum} times handed over, {} ns each", (Machine::now_ns() - begun) / sum);
+    check(BACK.load(Ordering::Relaxed) == 0, "a CPU read a time before the one that it had been told")
 }
