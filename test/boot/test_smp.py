@@ -30,7 +30,7 @@ def cpus(t, smp, machine, mode, cpu):
     check(guest.command("echo alive") == "alive", "no answer")
 
 
-@test("cpus-many", level="cpus", allow=lambda smp, machine, mode: (smp != "288" or (machine, mode) == ("q35", "x2apic")),
+@test("cpus-many", level="cpus", allow=lambda row: row["smp"] != "288" or (row["machine"], row["mode"]) == ("q35", "x2apic"),
       smp=["64", "255", "288"], machine=["q35", "pc"], mode=["xapic", "x2apic"])
 def many(t, smp, machine, mode):
     """As many CPUs as xAPIC mode has IDs for, and more: x2APIC, and MADT entries of type 9. All of them answer."""

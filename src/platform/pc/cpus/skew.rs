@@ -19,8 +19,6 @@
 
 use super::super::clock;
 use super::super::ipi::call;
-use crate::arch::x86_64::cpu::Features;
-use crate::arch::x86_64::msr::{numbers, rdmsr};
 use crate::arch::x86_64::percpu::mask::CpuMask;
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, copies};
@@ -61,20 +59,11 @@ per_cpu! {
 /// A test hook: this CPU's counts are taken for greater by so many nanoseconds.
 pub type Pretended = (usize, i64);
 
-/// IA32_TSC_ADJUST of the CPU that executes this, or 0.
-fn adjust() -> u64 {
-    if !Features::detect().contains(Features::TSC_ADJUST) {
-        return 0;
-    }
-    // SAFETY: it exists.
-    unsafe { rdmsr(numbers::IA32_TSC_ADJUST) }
-}
-
 /// The other CPU's part: what it is called for.
 fn answer(_: usize) {
     let pin = InterruptsOff::new();
     let exchange = EXCHANGE.here(&pin);
-    exchange.adjust.store(adjust(), Ordering::Relaxed);
+    exchange.adjust.store(tsc::adjustment(), Ordering::Relaxed);
     loop {
         match exchange.turn.load(Ordering::Acquire) {
             ASKED => {
@@ -169,7 +158,7 @@ fn accuse(cpu: usize, verdict: Verdict, rate: Rate) {
 
 fn compare_adjust(cpu: usize) {
     let Some(exchange) = EXCHANGE.on(cpu) else { return };
-    let more = exchange.adjust.load(Ordering::Relaxed).wrapping_sub(adjust()).cast_signed();
+    let more = exchange.adjust.load(Ordering::Relaxed).wrapping_sub(tsc::adjustment()).cast_signed();
     if more != 0 {
         warn!(target: "smp", "CPU {cpu}: IA32_TSC_ADJUST is the boot CPU's and {more}");
     }
