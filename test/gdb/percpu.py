@@ -116,8 +116,12 @@ class PerCpu(gdb.Command):
         base = int(inside(bases[cpu])) & (1 << 64) - 1 if cpu <= last else 0
         if not base:
             machine.fail(f"CPU {cpu} has no per-CPU variables: it was never started, or is not there")
-        known = types()
-        chosen = [row for row in symbols() if name is None or name in row[0]]
+        kernel = machine.Kernel.current()
+        if not hasattr(kernel, "per_cpu"):
+            # gdb takes seconds to look through a debug build's variables.
+            kernel.per_cpu = symbols(), types()
+        known = kernel.per_cpu[1]
+        chosen = [row for row in kernel.per_cpu[0] if name is None or name in row[0]]
         if not chosen:
             machine.fail(f"no per-CPU variable has {name} in its name")
         print(f"cpu {cpu}, GS base {base:#x}:")

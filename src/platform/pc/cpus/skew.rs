@@ -33,6 +33,8 @@ use log::{info, warn};
 const MOST: u32 = 100;
 const FEW: u32 = 2;
 const BUDGET_NS: u64 = 2_000_000;
+/// What a reading of the counter may be off by: less than the fastest message between two cores takes.
+const DOUBT_NS: u64 = 20;
 /// How long a CPU may take for one answer.
 const PATIENCE_NS: u64 = 5_000_000_000;
 /// Looks at the word between two at the clock.
@@ -119,11 +121,13 @@ fn measure(cpu: usize, pretended: u64) -> Skew {
 /// Compares all CPUs that run with the boot CPU, which executes this, and drops the TSC if need be.
 pub fn check(pretended: Option<Pretended>) {
     let Some(rate) = clock::tsc_rate() else { return };
+    let doubt = rate.inverse().to_counts(DOUBT_NS);
     let (mut within, mut asked, mut apart) = (0, 1, 0);
     for cpu in copies::online().iter().filter(|&cpu| cpu != percpu::number()) {
         let pretended_ns = pretended.filter(|hook| hook.0 == cpu).map_or(0, |hook| hook.1);
         let counts = rate.inverse().to_counts(pretended_ns.unsigned_abs());
-        let verdict = measure(cpu, if pretended_ns < 0 { counts.wrapping_neg() } else { counts }).verdict();
+        let verdict =
+            measure(cpu, if pretended_ns < 0 { counts.wrapping_neg() } else { counts }).verdict(doubt);
         asked += 1;
         match verdict {
             Verdict::Alike { within: counts } => within = counts.max(within),
