@@ -44,7 +44,7 @@ ESP_CMDLINE := console=tty0 console=ttyS0
 export BUILD DEBUG SMP MEM CPU MACHINE ACCEL ROOT GFX DISK FIRMWARE QEMU QEMU_ARGS LOADER
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all run gdb test matrix fuzz crash bench bochs check screenshot clean help FORCE
+.PHONY: all run gdb test matrix cpus fuzz crash bench bochs check screenshot clean help FORCE
 .DEFAULT_GOAL := all
 
 ## Targets:
@@ -61,6 +61,9 @@ test: all ## host tests, then the kernel in QEMU, its matrices sampled pairwise
 
 matrix: all ## every combination of the matrices, release and debug build
 	@python3 test/run.py --matrix
+
+cpus: all ## machines with 64, 255 and 288 CPUs, which take their time
+	@python3 test/run.py --cpus
 
 fuzz: all ## the long fuzzers
 	@python3 test/run.py --fuzz
@@ -96,6 +99,7 @@ GROUPS.run := run
 GROUPS.gdb := run gdb
 GROUPS.test := run test
 GROUPS.matrix := run test
+GROUPS.cpus := run test
 GROUPS.fuzz := run test
 GROUPS.bench := run
 GROUPS.bochs := run bochs

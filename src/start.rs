@@ -9,7 +9,7 @@ use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::paging::live;
 use crate::arch::x86_64::percpu::copies;
 use crate::arch::x86_64::{idle as arch_idle, interrupts, percpu, reset, stacks, tsc};
-use crate::boot::cmdline::CommandLine;
+use crate::boot::cmdline::{BadValue, CommandLine};
 use crate::boot::info::{BootInfo, BootInfoError};
 use crate::boot::memmap;
 use crate::drivers::framebuffer::Framebuffer;
@@ -274,17 +274,28 @@ fn machine_options(options: &CommandLine<'_>) -> MachineOptions {
 }
 
 fn cpus_options(options: &CommandLine<'_>) -> cpus::Options {
-    let number = |name| {
-        options.number(name).unwrap_or_else(|bad| {
+    let count = |found: Result<Option<u64>, BadValue<'_>>| {
+        let number = found.unwrap_or_else(|bad| {
             warn!(target: "smp", "{bad}");
             None
-        })
+        });
+        number.map(|number| usize::try_from(number).unwrap_or(usize::MAX))
     };
-    let as_count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     cpus::Options {
-        max: number("maxcpus").map_or(0, |max| as_count(max).max(1)),
-        hide: number("hidecpu").map(as_count),
+        max: count(options.number("maxcpus")).map_or(0, |max| max.max(1)),
+        hide: count(options.number("hidecpu")),
+        skew: tsc_skew(options),
     }
+}
+
+/// `tscskew=CPU:NS`.
+fn tsc_skew(options: &CommandLine<'_>) -> Option<(usize, i64)> {
+    let value = options.last("tscskew")?;
+    let parsed = value.split_once(':').and_then(|(cpu, ns)| Some((cpu.parse().ok()?, ns.parse().ok()?)));
+    if parsed.is_none() {
+        warn!(target: "smp", "tscskew={value}: not a CPU's number, a colon and nanoseconds");
+    }
+    parsed
 }
 
 fn interrupts_options(options: &CommandLine<'_>) -> platform::pc::interrupts::Options {

@@ -3,6 +3,7 @@
 
     test/run.py                    all tests, each matrix sampled pairwise (what `make test` runs)
     test/run.py --matrix           every combination      test/run.py --fuzz   the long fuzzers alone
+    test/run.py --cpus             the machines with 64 and more CPUs alone, one at a time (what `make cpus` runs)
     test/run.py -k prompt --list   the names of the tests that a pattern finds; without --list it runs them
     test/run.py --debug-build      the same tests on the debug build
 
@@ -179,6 +180,7 @@ def built(outputs_needed):
 def main():
     parser = argparse.ArgumentParser(description="Runs the tests; the last line counts them.")
     parser.add_argument("--matrix", action="store_true", help="every combination instead of a pairwise sample")
+    parser.add_argument("--cpus", action="store_true", help="the machines with 64 and more CPUs instead")
     parser.add_argument("--fuzz", action="store_true", help="the long fuzzers instead")
     parser.add_argument("-k", metavar="PATTERN", help="only boot tests whose name this regular expression finds")
     parser.add_argument("-j", type=int, default=os.cpu_count(), metavar="N", help="machines at a time (default: %(default)s)")
@@ -188,7 +190,7 @@ def main():
 
     for path in sorted((TEST / "boot").glob("test_*.py")):
         importlib.import_module(f"boot.{path.stem}")
-    cases = harness.cases("fuzz" if args.fuzz else "matrix" if args.matrix else "test")
+    cases = harness.cases("fuzz" if args.fuzz else "cpus" if args.cpus else "matrix" if args.matrix else "test")
     if args.k:
         cases = [case for case in cases if re.search(args.k, case.name)]
     if args.list:
@@ -201,12 +203,12 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         built(sorted(needed, key=lambda o: o.name, reverse=True))
-        if not args.k and not args.fuzz:
+        if not args.k and not args.fuzz and not args.cpus:
             run_host(count)
         if args.fuzz and not args.k:
             run_host_fuzz(count, LONG, random.randrange(1 << 32))
             run_memory_fuzz(count, LONG_MEMORY, random.randrange(1 << 32))
-        run_cases(count, cases, outputs, max(1, args.j))
+        run_cases(count, cases, outputs, 1 if args.cpus else max(1, args.j))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         count.failed += 1

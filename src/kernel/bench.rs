@@ -3,6 +3,7 @@
 //! Under QEMU's -icount that counter counts guest instructions, and `make bench` (test/bench.py) makes a table of what
 //! `bench` prints. On hardware the ticks are cycles, more or less, and include whatever came in between.
 
+mod cpus;
 mod locks;
 mod memory;
 mod paging;
@@ -113,6 +114,18 @@ pub const TABLE: &[Bench] = &[
         about: "a thread begins, ends and is joined",
         unit: Unit::Ticks,
         run: threads::spawn_and_join,
+    },
+    Bench {
+        name: "call",
+        about: "another CPU calls an empty function, and this one waits",
+        unit: Unit::Ticks,
+        run: cpus::call,
+    },
+    Bench {
+        name: "shootdown",
+        about: "all CPUs forget one page of the kernel's",
+        unit: Unit::Ticks,
+        run: cpus::shootdown,
     },
 ];
 

@@ -160,6 +160,11 @@ pub const TESTS: &[SelfTest] = &[
         run: locks::sleeping,
     },
     SelfTest {
+        name: "smp-handover",
+        about: "no CPU reads a time before one that it was told",
+        run: smp::handover,
+    },
+    SelfTest {
         name: "smp-switch",
         about: "threads run by rank, by turns, and as long as they should",
         run: threads::switch,

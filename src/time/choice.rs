@@ -1,6 +1,7 @@
 //! Which counter becomes the clock, which one it is measured and watched by, and the reason in words.
 //!
-//! [`choose`] is asked once all counters were looked at, and again when the watchdog found the TSC astray.
+//! [`choose`] is asked once all counters were looked at, and again when the watchdog found the TSC astray, or the CPUs'
+//! TSCs turned out to show different times.
 //! The TSC is worth much, as a read costs some ten cycles and the others a trip over the bus: it is taken
 //! unless something speaks against it, also where CPUID does not promise that its rate is constant, but then
 //! it is watched ([`super::watchdog`]).
@@ -25,6 +26,8 @@ pub enum Tsc {
     Unmeasured,
     /// The watchdog found it off its rate.
     Strayed,
+    /// Not the same on all CPUs.
+    Skewed,
 }
 
 /// The HPET, as found.
@@ -69,6 +72,7 @@ impl Found {
                 Tsc::Absent => Some(Objection::Absent),
                 _ if self.notsc => Some(Objection::Option("notsc")),
                 Tsc::Strayed => Some(Objection::Strayed),
+                Tsc::Skewed => Some(Objection::Skewed),
                 Tsc::Unmeasured => Some(Objection::Unmeasurable),
                 Tsc::Present { states_rate: false, .. } if self.measure().is_none() => {
                     Some(Objection::Unmeasurable)
@@ -104,6 +108,7 @@ enum Objection {
     Absent,
     Option(&'static str),
     Strayed,
+    Skewed,
     Unmeasurable,
     BadPeriod(u64),
     Stuck,
@@ -115,6 +120,7 @@ impl fmt::Display for Objection {
             Self::Absent => f.write_str("absent"),
             Self::Option(option) => write!(f, "off by {option}"),
             Self::Strayed => f.write_str("strayed"),
+            Self::Skewed => f.write_str("differs between CPUs"),
             Self::Unmeasurable => f.write_str("of unknown rate"),
             Self::BadPeriod(period_fs) => write!(f, "of impossible period ({period_fs} fs)"),
             Self::Stuck => f.write_str("stuck"),
@@ -222,6 +228,7 @@ mod tests {
                 "TSC, not invariant, measured by PIT, with nothing to watch it by",
             ),
             (Found { tsc: Tsc::Strayed, ..ALL }, "HPET, 64 bits: TSC strayed"),
+            (Found { tsc: Tsc::Skewed, ..ALL }, "HPET, 64 bits: TSC differs between CPUs"),
             (Found { tsc: Tsc::Unmeasured, ..ALL }, "HPET, 64 bits: TSC of unknown rate"),
             (
                 Found { tsc: Tsc::Strayed, hpet: Hpet::Untouched, nohpet: true, ..ALL },
@@ -263,7 +270,7 @@ mod tests {
     #[test]
     fn every_machine_gets_its_best_clock() {
         let mut machines = 0;
-        for tsc in [Tsc::Absent, Tsc::Unmeasured, Tsc::Strayed, NOT_INVARIANT, ALL.tsc] {
+        for tsc in [Tsc::Absent, Tsc::Unmeasured, Tsc::Strayed, Tsc::Skewed, NOT_INVARIANT, ALL.tsc] {
             for hpet in [Hpet::Absent, Hpet::Untouched, Hpet::Stuck, Hpet::BadPeriod(1), ALL.hpet] {
                 for bits in 0..16 {
                     let bit = |n: u32| bits & 1 << n != 0;
@@ -294,7 +301,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(machines, 400);
+        assert_eq!(machines, 480);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! - [`rate`]: nanoseconds per count, and back. [`counter`]: what a chip has to offer.
 //! - [`choice`]: which counter becomes the clock, and why. [`watchdog`]: when it stops being that.
-//! - [`calibrate`], [`refine`]: the rate of a counter that does not know its own.
+//! - [`calibrate`], [`refine`]: the rate of a counter that does not know its own. [`skew`]: whether two are alike.
 //! - [`clock`]: monotonic nanoseconds, readable in any context. [`wall`], [`date`]: the time of day.
 //! - [`queue`]: what is to happen when.
 //!
@@ -21,6 +21,7 @@ pub mod date;
 pub mod queue;
 pub mod rate;
 pub mod refine;
+pub mod skew;
 pub mod wall;
 pub mod watchdog;
 

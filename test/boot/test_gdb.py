@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 
 from lib import build
+from lib.elfedit import Elf
 from lib.guest import SLOW, Failure
 from lib.harness import Skip, check, test
 
@@ -222,7 +223,7 @@ def helpers(t, build):
 
         check("not started by `make gdb`" in see("sis console"), f"sis console says {see('sis console')!r}")
         check("running already" in see("sis entry"), f"sis entry says {see('sis entry')!r}")
-        for name in ("pt", "maps", "idt", "gdt", "dmesg", "bootinfo", "console", "entry", "locks"):
+        for name in ("pt", "maps", "idt", "gdt", "dmesg", "bootinfo", "console", "entry", "locks", "percpu"):
             check(f"sis {name} --" in see("help sis"), f"help sis lacks {name}:\n{see('help sis')}")
         check("Python Exception" not in outside and "Traceback" not in outside, f"a helper broke:\n{outside}")
 
@@ -245,6 +246,37 @@ def locks(t):
     with Debugged(t) as machine:
         text = machine.run("sis locks")
         check("only a debug build does" in text, f"a release build says:\n{text}")
+
+
+@test("gdb-percpu", build=BUILDS)
+def percpu(t, build):
+    """`sis percpu`: every variable of a CPU by its name, with the values that this CPU has, whichever one gdb looks from."""
+    with Debugged(t, build, smp="3") as machine:
+        # Marks each CPU's copy: three times its number, and one.
+        check("smp-isolation: ok" in machine.guest.command("selftest smp-isolation"), "the self-test fails")
+        names = ["sis percpu 0", "sis percpu 2", "sis percpu 2 cpu_data", "sis percpu 1 MARK", "sis percpu 3", "sis percpu", "sis percpu 0 nosuch"]
+        text = machine.run("thread 2", *marked(*names))
+        check("Python Exception" not in text and "Traceback" not in text, f"a helper broke:\n{text}")
+        symbols = list(Elf.load(machine.outputs.kernel).symbols())
+        start, end = (next(value for name, value, _, _ in symbols if name == f"__percpu_{word}") for word in ("start", "end"))
+        count = len({value for _, value, size, _ in symbols if size and start <= value < end})
+        for cpu in (0, 2):
+            shown = part(text, f"sis percpu {cpu}")
+            base = int(re.match(rf"cpu {cpu}, GS base 0x([0-9a-f]+):", shown)[1], 16)
+            lines = re.findall(r"^  0x([0-9a-f]+)  (\S+) = (.+)$", shown, re.MULTILINE)
+            check(count == len(lines) > 15, f"{len(lines)} variables of {count}:\n{shown}")
+            check(all(start <= (int(at, 16) - base) % (1 << 64) < end for at, _, _ in lines), f"an address is not in the copy:\n{shown}")
+            values = {name: value for _, name, value in lines}
+            check(values["sis::kernel::selftest::smp::MARK"] == str(3 * cpu + 1), f"not CPU {cpu}'s mark:\n{shown}")
+            check({"gdt", "tss", "cpu_data", "sis::mm::heap::MAGAZINES"} <= set(values), f"not all there:\n{shown}")
+            # The third descriptor of asm/gdt.S is the kernel's data segment.
+            check(values["gdt"].split()[2].startswith("0xcf93"), f"this is no GDT: {values['gdt']}")
+        data = part(text, "sis percpu 2 cpu_data")
+        check("number: 2, " in data and ", kernel_stack: " in data, f"the fields are not those of CPU 2:\n{data}")
+        check(part(text, "sis percpu 1 MARK").endswith("smp::MARK = 4"), f"by name:\n{part(text, 'sis percpu 1 MARK')}")
+        check("CPU 3 has no per-CPU variables" in part(text, "sis percpu 3"), f"CPU 3:\n{part(text, 'sis percpu 3')}")
+        check("the number of a CPU is wanted" in part(text, "sis percpu"), f"no number:\n{part(text, 'sis percpu')}")
+        check("no per-CPU variable has nosuch" in part(text, "sis percpu 0 nosuch"), "a name that nothing has is accepted")
 
 
 def make_gdb(t, *commands, **variables):

@@ -29,4 +29,5 @@ import dmesg  # noqa: E402, F401
 import entry  # noqa: E402, F401
 import locks  # noqa: E402, F401
 import paging  # noqa: E402, F401
+import percpu  # noqa: E402, F401
 import threads  # noqa: E402, F401

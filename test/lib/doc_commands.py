@@ -15,6 +15,7 @@ KNOWN = {
     r"make test": "the test run is this very command",
     r"make check": ".ci/run runs it beside the tests",
     r"make matrix": "the same tests as make test, in full",
+    r"make cpus": "the same harness, with machines that take a minute each",
     r"make fuzz": "the same harness, without an end short enough for make test",
     r"make bench": "too long for make test; its parts are measured by the timeline test",
     r"make bochs": "needs Bochs, which make test must not ask for",

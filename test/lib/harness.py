@@ -47,12 +47,12 @@ class Declared:
     function: object
     factors: dict
     allow: object
-    level: str  # test, matrix or fuzz: the run that it belongs to
+    level: str  # test, matrix, cpus or fuzz: the run that it belongs to
     alone: bool  # nothing else may run beside it
 
 
 def test(name, *, allow=None, level="test", alone=False, **factors):
-    """Registers a test. `allow` drops combinations; `level="matrix"` keeps it out of `make test`."""
+    """Registers a test. `allow` drops combinations; `level` keeps it out of `make test`."""
 
     def register(function):
         REGISTERED.append(Declared(name, function, factors, allow, level, alone))  # decorators may be stacked
@@ -74,8 +74,8 @@ class Case:
 
 
 def cases(level="test"):
-    """Every test of a run, in the order of registration. The matrix is everything but the fuzzers, in full."""
-    included = {"test": ("test",), "matrix": ("test", "matrix"), "fuzz": ("fuzz",)}[level]
+    """Every test of a run, in the order of registration. The matrix is all but fuzzers and crowds of CPUs, in full."""
+    included = {"test": ("test",), "matrix": ("test", "matrix"), "cpus": ("cpus",), "fuzz": ("fuzz",)}[level]
     chosen = []
     for declared in REGISTERED:
         if declared.level not in included:

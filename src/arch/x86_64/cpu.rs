@@ -54,6 +54,8 @@ bitflags! {
         const RDTSCP = 1 << 36;
         const LONG_MODE = 1 << 37;
         const INVARIANT_TSC = 1 << 38;
+        const MTRR = 1 << 39;
+        const TSC_ADJUST = 1 << 40;
     }
 }
 
@@ -70,6 +72,7 @@ const TABLE: &[Row] = &[
     (Features::MCE,           "mce",           1, 3, 7),
     (Features::CX8,           "cx8",           1, 3, 8),
     (Features::APIC,          "apic",          1, 3, 9),
+    (Features::MTRR,          "mtrr",          1, 3, 12),
     (Features::PGE,           "pge",           1, 3, 13),
     (Features::MCA,           "mca",           1, 3, 14),
     (Features::CMOV,          "cmov",          1, 3, 15),
@@ -86,6 +89,7 @@ const TABLE: &[Row] = &[
     (Features::RDRAND,        "rdrand",        1, 2, 30),
     (Features::HYPERVISOR,    "hypervisor",    1, 2, 31),
     (Features::FSGSBASE,      "fsgsbase",      7, 1, 0),
+    (Features::TSC_ADJUST,    "tsc_adjust",    7, 1, 1),
     (Features::SMEP,          "smep",          7, 1, 7),
     (Features::ERMS,          "erms",          7, 1, 9),
     (Features::INVPCID,       "invpcid",       7, 1, 10),

@@ -19,6 +19,7 @@ pub mod interrupts;
 pub mod ioapic;
 pub mod line;
 pub mod msr;
+pub mod mtrr;
 pub mod pages;
 pub mod paging;
 pub mod patch;

@@ -20,6 +20,18 @@ pub fn read_ordered() -> u64 {
     high << 32 | low
 }
 
+/// What has been written to this CPU's counter since reset, in sum: IA32_TSC_ADJUST, or 0 where that does not exist.
+#[cfg(target_os = "none")]
+pub fn adjustment() -> u64 {
+    use super::cpu::Features;
+    use super::msr::{numbers, rdmsr};
+    if !Features::detect().contains(Features::TSC_ADJUST) {
+        return 0;
+    }
+    // SAFETY: it exists.
+    unsafe { rdmsr(numbers::IA32_TSC_ADJUST) }
+}
+
 /// Waits for so many ticks.
 pub fn wait(ticks: u64) {
     let start = read();

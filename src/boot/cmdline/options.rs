@@ -68,6 +68,7 @@ pub const KNOWN_OPTIONS: &[KnownOption] = &[
     value("video", "WxH", "framebuffer mode to ask the firmware for"),
     value("maxcpus", "N", "start at most so many CPUs"),
     value("hidecpu", "N", "a test hook: CPU N is not called at start-up"),
+    value("tscskew", "CPU:NS", "a test hook: this CPU's TSC seems off by NS"),
     bare("nox2apic", "leave the local APICs in xAPIC mode"),
     bare("noapic", "no I/O APIC: the 8259s deliver the interrupts"),
     bare("nolapic", "no local APIC either; one CPU"),

@@ -3,8 +3,9 @@
 use super::{Outcome, Trouble, check};
 use crate::arch::x86_64::paging::live::KernelTlb;
 use crate::arch::x86_64::paging::{Attributes, Rights, Room};
+use crate::arch::x86_64::percpu::mask::CpuMask;
 use crate::arch::x86_64::percpu::per_cpu;
-use crate::arch::x86_64::percpu::{self, InterruptsOff, copies};
+use crate::arch::x86_64::percpu::{self, InterruptsOff, NoPreemption, copies};
 use crate::arch::x86_64::probe;
 use crate::boot::layout::{HEAP_BASE, PAGE_SIZE};
 use crate::platform::pc::ipi::call;
@@ -179,4 +180,59 @@ pub fn one_time() -> Outcome {
         }
     });
     check(BACK.load(Ordering::Relaxed) == 0, "the clock stepped back between two CPUs")
+}
+
+/// Times that two CPUs hand each other: so many, or as many as fit into the time. It is little where two of the machine's
+/// CPUs have to take turns on one of the host's.
+const HANDOVERS: u64 = 10_000;
+const FEWEST_HANDOVERS: u64 = 200;
+const HANDOVERS_NS: u64 = 500_000_000;
+
+/// The clock goes with a message: whoever reads it after having been told another CPU's time reads no less.
+pub fn handover() -> Outcome {
+    several()?;
+    /// Whose turn it is: the caller's if even. It ends with the limit's.
+    static TURN: AtomicU64 = AtomicU64::new(0);
+    static LIMIT: AtomicU64 = AtomicU64::new(0);
+    static TIME: AtomicU64 = AtomicU64::new(0);
+    static BACK: AtomicU64 = AtomicU64::new(0);
+    fn play(first: u64) {
+        let begun = Machine::now_ns();
+        let mut turn = first;
+        while turn < LIMIT.load(Ordering::Relaxed) {
+            while TURN.load(Ordering::Acquire) != turn {
+                core::hint::spin_loop();
+            }
+            let told = TIME.load(Ordering::Relaxed);
+            let now = Machine::now_ns();
+            if now < told {
+                BACK.fetch_add(1, Ordering::Relaxed);
+            }
+            // Before the turn is given away: the other one sees it with that.
+            if first == 0 && turn >= FEWEST_HANDOVERS && now.saturating_sub(begun) > HANDOVERS_NS {
+                LIMIT.store(turn + 2, Ordering::Relaxed);
+            }
+            TIME.store(now, Ordering::Relaxed);
+            TURN.store(turn + 1, Ordering::Release);
+            turn += 2;
+        }
+    }
+    let _pin = NoPreemption::new();
+    let own = percpu::number();
+    BACK.store(0, Ordering::Relaxed);
+    let begun = Machine::now_ns();
+    let mut sum = 0;
+    for cpu in copies::online().iter().filter(|&cpu| cpu != own) {
+        TURN.store(0, Ordering::Relaxed);
+        LIMIT.store(HANDOVERS, Ordering::Relaxed);
+        call::send(&CpuMask::of(cpu), |_| play(1), 0);
+        play(0);
+        let limit = LIMIT.load(Ordering::Relaxed);
+        while TURN.load(Ordering::Acquire) != limit {
+            core::hint::spin_loop();
+        }
+        sum += limit;
+    }
+    info!(target: "selftest", "{sum} times handed over, {} ns each", Machine::now_ns().saturating_sub(begun) / sum);
+    check(BACK.load(Ordering::Relaxed) == 0, "a CPU read a time before the one that it had been told")
 }

@@ -19,6 +19,16 @@ pub const EFER_LME: u64 = 1 << 8;
 pub const EFER_NXE: u64 = 1 << 11;
 /// Eight cache types that page-table entries choose from.
 pub const IA32_PAT: u32 = 0x277;
+/// What has been added to the time-stamp counter, by writing here or there, since reset.
+pub const IA32_TSC_ADJUST: u32 = 0x3B;
+/// Memory type range registers: which there are; what holds where none says anything; the first pair, of base and mask; and
+/// those for the first MiB.
+pub const IA32_MTRRCAP: u32 = 0xFE;
+pub const IA32_MTRR_DEF_TYPE: u32 = 0x2FF;
+pub const IA32_MTRR_PHYSBASE0: u32 = 0x200;
+pub const IA32_MTRR_PHYSMASK0: u32 = 0x201;
+pub const IA32_MTRR_FIX: [u32; 11] =
+    [0x250, 0x258, 0x259, 0x268, 0x269, 0x26A, 0x26B, 0x26C, 0x26D, 0x26E, 0x26F];
 /// Base of GS.
 pub const IA32_GS_BASE: u32 = 0xC000_0101;
 /// Base of FS.

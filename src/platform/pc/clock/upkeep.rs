@@ -21,6 +21,7 @@ use crate::time::counter::Source;
 use crate::time::rate::Rate;
 use crate::time::refine::Refiner;
 use crate::time::watchdog::{Verdict, Watchdog};
+use core::fmt;
 use core::num::NonZeroU64;
 use log::{debug, warn};
 
@@ -131,10 +132,13 @@ fn watch(_: usize) {
     let mut next_ns = dog.next_in_ns();
     match verdict {
         Verdict::Drop { ppm } => {
-            if drop_tsc(&mut state, ppm, by) {
+            let dropped = match ppm {
+                Some(ppm) => drop_tsc(&mut state, Tsc::Strayed, format_args!(", {ppm} ppm off {by}")),
+                None => drop_tsc(&mut state, Tsc::Strayed, format_args!(", leaping past {by}")),
+            };
+            if dropped {
                 drop(state);
-                keep_fresh();
-                alarm::clock_changed();
+                go_on_otherwise();
                 return;
             }
             next_ns = BUSY_NS;
@@ -148,21 +152,34 @@ fn watch(_: usize) {
     state.watching = timers::at(now_ns() + next_ns, watch, 0).ok();
 }
 
-/// The next best counter becomes the clock. False if the clock was just being changed.
-fn drop_tsc(state: &mut State, ppm: Option<i64>, by: Source) -> bool {
+/// The next best counter becomes the clock, and a line says so. False if there is none, or the clock was just being
+/// changed.
+fn drop_tsc(state: &mut State, why: Tsc, words: fmt::Arguments<'_>) -> bool {
     let Some(found) = &mut state.found else { return false };
-    found.tsc = Tsc::Strayed;
+    found.tsc = why;
     let Some(choice) = choice::choose(found) else { return false };
     let Some(timebase) = Chip::of(choice.clock).timebase() else { return false };
     if CLOCK.switch(&CHIPS, timebase).is_err() {
         return false;
     }
     (state.watchdog, state.refiner) = (None, None);
-    match ppm {
-        Some(ppm) => warn!(target: "clock", "{choice}, {ppm} ppm off {by}"),
-        None => warn!(target: "clock", "{choice}, leaping past {by}"),
-    }
+    warn!(target: "clock", "{choice}{words}");
     true
+}
+
+/// Another counter is the clock.
+fn go_on_otherwise() {
+    keep_fresh();
+    alarm::clock_changed();
+}
+
+/// The CPUs' TSCs do not show one time: another counter becomes the clock. False if there is none.
+pub fn skewed() -> bool {
+    let dropped = drop_tsc(&mut STATE.lock(), Tsc::Skewed, format_args!(""));
+    if dropped {
+        go_on_otherwise();
+    }
+    dropped
 }
 
 /// The alarm came long before the clock says that it should have: perhaps the clock stands. It is watched at once,

@@ -1,6 +1,7 @@
 //! A CPU's own part of its start: from its first instruction in Rust to where it idles.
 
 use super::super::{alarm, interrupts};
+use super::memory_types;
 use crate::arch::x86_64::ap::entry::{Entry, State};
 use crate::arch::x86_64::cpu::{self, Features};
 use crate::arch::x86_64::percpu::copies;
@@ -59,6 +60,7 @@ fn note_site() {
 pub fn note_boot_cpu() {
     FEATURES.store(Features::detect().bits(), Ordering::Relaxed);
     note_site();
+    memory_types::note_boot_cpu();
 }
 
 /// Called by asm/trampoline.S on the CPU's idle stack, with interrupts off and GS good.
@@ -84,6 +86,7 @@ extern "sysv64" fn ap_main(entry: &'static Entry) -> ! {
         cr::wait_forever();
     }
     note_site();
+    memory_types::compare();
     alarm::init_local();
     // SAFETY: `idle_by` alone stores there, before the other that was found above, and what it stores is such a function.
     let begin = unsafe { core::mem::transmute::<*mut (), fn()>(BEGIN.load(Ordering::Acquire)) };

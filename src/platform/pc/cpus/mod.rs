@@ -7,6 +7,7 @@
 //! start-up IPI to all                           asm/trampoline.S: Called -> Arrived
 //! wait; a second one to who is not there        ap_main (arrive.rs): features, APIC, its doors
 //! wait; give up on who is still not there       Online; idle
+//! compare: MTRRs, time-stamp counters           answers
 //! ```
 //!
 //! All start at the same time: what takes long is their own business, and nobody waits for it in turn. Numbers are
@@ -16,7 +17,9 @@
 //! Source: Intel SDM vol. 3 §8.4.4 (the protocol); MP specification §B.4 (its times); ACPI 6.5 §5.2.12.
 
 mod arrive;
+mod memory_types;
 mod room;
+mod skew;
 
 pub use arrive::{Site, idle_by, topology};
 
@@ -41,6 +44,8 @@ pub struct Options {
     pub max: usize,
     /// A test hook: this CPU's start-up IPIs are not sent.
     pub hide: Option<usize>,
+    /// A test hook: this CPU's time-stamp counter seems to be off by so many nanoseconds.
+    pub skew: Option<skew::Pretended>,
 }
 
 /// Between INIT and the start-up IPI (MP specification §B.4).
@@ -98,6 +103,10 @@ pub fn start(options: Options, page: u64, made: fn(usize)) {
     let online = all().filter(|(_, entry)| entry.state() == State::Online).count();
     let us = clock::now_ns().saturating_sub(begun) / 1000;
     info!(target: "smp", "{online} of {} CPUs online, after {}.{:03} ms", all().count(), us / 1000, us % 1000);
+    if online > 1 {
+        memory_types::report();
+        skew::check(options.skew);
+    }
 }
 
 const fn is_worth_a_line(state: State) -> bool {
