@@ -106,6 +106,7 @@ pub fn exit(result: usize) -> ! {
     let has_stack = unsafe { (*me.stack.get()).is_some() };
     assert!(has_stack, "task {} cannot end", me.name());
     fpu::disown();
+    debug_assert!(me.context.is_empty(), "{} ends with a program or its memory", me.name());
     interrupts::disable();
     me.end.lock().result = Some(result);
     schedule::leave_for_good()

@@ -75,6 +75,7 @@ pub const KNOWN_OPTIONS: &[KnownOption] = &[
     bare("notsc", "do not use the TSC as a clock"),
     value("idle", "HOW", "how a CPU with nothing to do sleeps: hlt or mwait"),
     value("slice", "US", "a test hook: microseconds a thread has before others"),
+    value("forget", "WHAT", "a test hook: fpu, segments or shootdown are left out"),
     value("hz", "N", "timer interrupts a second"),
     bare("norandmaps", "load programs at the same addresses each time"),
     bare("strace", "log every system call"),
