@@ -38,7 +38,7 @@ AIM_GROWTH = 100_000_000
 AIMS = {"interrupt": 120, "clock": 40, "timer": 150, "expiry": 10_000, "frame": 60, "heap": 60, "map": 11_000,
         "mmap": 6_000, "fault": 1_200, "cow": 1_700, "fork": None, "exit": None,
         "spin": 20, "irq-lock": 30, "mutex": 20, "epoch": 12,
-        "yield": 200, "wakeup": 500, "spawn": 5_000}
+        "yield": 200, "yield-own": 450, "syscall": 150, "wakeup": 500, "spawn": 5_000}
 # What Linux 6.1 (mitigations=off) takes on the same machine for the like of them, the way from ring 3 and back included,
 # which ours leave out.
 LINUX = {"mmap": 18_856, "fault": 3_151, "cow": 4_329}
