@@ -2,7 +2,7 @@
 //! CPUs there are.
 
 use super::{Outcome, check, threads};
-use crate::arch::x86_64::percpu::{self, NoPreemption, copies};
+use crate::arch::x86_64::percpu::{self, NoPreemption};
 use crate::arch::x86_64::user::Start;
 use crate::arch::x86_64::{cr, usercopy};
 use crate::boot::layout::PAGE_SIZE;
@@ -18,12 +18,6 @@ use crate::task::{self, Policy};
 use crate::testing::Random;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
-
-/// Fewer rounds where each is slow: with checks, and where CPUs that wait for each other share those of a host.
-fn rounds(most: u64) -> u64 {
-    let by_cpus = if copies::online_count() > 1 { most / 20 } else { most };
-    if cfg!(debug_assertions) { by_cpus / 5 } else { by_cpus }
-}
 
 fn load(name: &str) -> Result<Space, super::Trouble> {
     Ok(user::load(programs::find(name).ok_or("a program is missing")?)?)
@@ -115,22 +109,31 @@ fn poisoned(test: impl FnOnce() -> Outcome) -> Outcome {
 /// `smp-churn`: programs that share an address space map, touch and unmap memory in it.
 pub fn churn() -> Outcome {
     const PROGRAMS: u64 = 8;
+    const TURNS: usize = 100;
+    const ABOUT_NS: u64 = 3_000_000_000;
+    let end_ns = Machine::now_ns() + ABOUT_NS;
     poisoned(|| {
         let space = load("churn")?;
-        let mut started = Vec::new();
-        for number in 0..PROGRAMS {
-            let rsp = STACK_TOP - number * STACK_SIZE / PROGRAMS;
-            let start = Start { rsp, ..numbered(&space, number, rounds(400)) };
-            started.push(running::start(space.clone(), start)?);
-        }
-        // All of them, or those that are left would run on.
-        let ends: Vec<_> = started.into_iter().map(Started::wait).collect();
-        for end in ends {
-            let end = end?;
-            if !matches!(end, End::Exit(0)) {
-                log::error!(target: "selftest", "a program ended otherwise: {end}");
+        for turn in 0..TURNS {
+            // Once in any case; see `END_NS` below.
+            if turn > 0 && Machine::now_ns() > end_ns {
+                break;
             }
-            check(matches!(end, End::Exit(0)), "memory was not zero, or not what was written")?;
+            let mut started = Vec::new();
+            for number in 0..PROGRAMS {
+                let rsp = STACK_TOP - number * STACK_SIZE / PROGRAMS;
+                let start = Start { rsp, ..numbered(&space, number, 3) };
+                started.push(running::start(space.clone(), start)?);
+            }
+            // All of them, or those that are left would run on.
+            let ends: Vec<_> = started.into_iter().map(Started::wait).collect();
+            for end in ends {
+                let end = end?;
+                if !matches!(end, End::Exit(0)) {
+                    log::error!(target: "selftest", "a program ended otherwise: {end}");
+                }
+                check(matches!(end, End::Exit(0)), "memory was not zero, or not what was written")?;
+            }
         }
         Ok(())
     })

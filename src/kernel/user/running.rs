@@ -307,7 +307,9 @@ pub fn victim() -> Option<Victim> {
         let Some((number, space)) = next else { break };
         from = number;
         let pages = space.space().resident();
-        if number != own && pages > own_pages && largest.as_ref().is_none_or(|best| pages > best.1) {
+        // Not another thread with this one's memory either, which is to be cleared.
+        let is_other = number != own && space.space().root() != me.space.space().root();
+        if is_other && pages > own_pages && largest.as_ref().is_none_or(|best| pages > best.1) {
             largest = Some((number, pages, space));
         }
     }
