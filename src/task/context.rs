@@ -146,6 +146,8 @@ fn exchange(old: &Context, next: &Context) {
     let forgotten = FORGOTTEN.load(Ordering::Relaxed);
     if (had | has) & !forgotten & FPU != 0 {
         fpu::exchange(old.fpu.load(Ordering::Relaxed), next.fpu.load(Ordering::Relaxed));
+    } else if has & FPU != 0 {
+        fpu::leave_as_it_is();
     }
     // SAFETY: the one thread is on this CPU, and the other is about to be: their own, and interrupts are off.
     let (old_lower, next_lower) = unsafe { (*old.lower.get(), *next.lower.get()) };
