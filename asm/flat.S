@@ -6,7 +6,7 @@
  *
  * Mode    long, CPL 3, IF=1           Stack   64 KiB, which come page by page
  * In      every register zero but rsp, and rdi where somebody gives an argument
- * Calls   by Linux's numbers and registers; no SSE and no x87, since nothing saves their state yet
+ * Calls   by Linux's numbers and registers
  */
 #include "flat.h"
 
@@ -334,7 +334,6 @@ ENDPROGRAM flat_last_bytes
         HOSTILE flat_int_timer, int 0x30
         HOSTILE flat_ud2, ud2
         HOSTILE flat_icebp, .byte 0xF1
-        HOSTILE flat_sse, xorps xmm0, xmm0
 
 PROGRAM flat_push_noncanonical
         movabs  rsp, 0x800000000010

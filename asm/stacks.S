@@ -4,7 +4,7 @@
  * (src/arch/x86_64/stacks/mod.rs), so that running over the end is a fault with a name and not a
  * silent overwrite of the neighbour.
  *
- *   guard | boot stack | guard | #DF | guard | NMI | guard | #MC | guard | #DB | guard | task
+ *   guard | boot stack | guard | #DF | guard | NMI | guard | #MC | guard | #DB
  *
  * Takes no bytes in the file. Source: Intel SDM vol. 3 §6.14.5 (interrupt stack table).
  */
@@ -35,5 +35,3 @@
         STACK   nmi_stack, IST_STACK_SIZE
         STACK   machine_check_stack, IST_STACK_SIZE
         STACK   debug_stack, IST_STACK_SIZE
-        /* Where the program in ring 3 enters the kernel: by the TSS's RSP0, and by SYSCALL. */
-        STACK   task_stack, TASK_STACK_SIZE

@@ -14,7 +14,7 @@
  *
  * Both doors build the same frame as an exception (struct TrapFrame, src/arch/x86_64/frame.rs):
  *
- *      +------------------+  <- top of this task's kernel stack
+ *      +------------------+  <- where user_enter stood on this thread's kernel stack (asm/user.S)
  *      | ss = USER_DS     |
  *      | rsp              |  by way of this CPU's scratch word
  *      | rflags           |  = r11
@@ -85,8 +85,7 @@ syscall_framed:
         sti
         mov     rdi, rsp
         lea     rbp, [rsp + 1]          /* odd: here lies a trap frame */
-        call    syscall_handler
-        cli
+        call    syscall_handler         /* returns with interrupts off */
 
         /* SYSRET takes RIP from rcx and RFLAGS from r11, and CS and SS from STAR. So it will do if that is what the
          * frame says: which it does, unless the door was INT 0x80 or somebody has changed the frame.
@@ -172,6 +171,7 @@ syscall_int:
         jz      trap_interrupt
         swapgs
         lfence                          /* as in ENTER_AND_CALL, asm/interrupts.S */
+        inc     qword ptr gs:[cpu_data + PERCPU_COUNTS + 8 * SYSCALL_INT]
         mov     [rsp + FRAME_ERROR - FRAME_VECTOR], rax
         SAVE_REGISTERS
         CLEAN_FLAGS                     /* a gate clears TF, NT and RF; DF and AC stay as they were */

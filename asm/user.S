@@ -1,15 +1,21 @@
 /* user.S: into ring 3 for the first time, and out for the last.
  *
- * A program runs on behalf of a kernel function that waits for its end, as if it had called it: user_enter saves what
- * that function expects back, changes to the task's kernel stack, and leaves through the frame that lies at its top.
- * Whatever ends the program (a system call, a fault) calls user_leave, which makes user_enter return.
+ * A thread runs a program as if it called it: user_enter saves what its caller expects back, and leaves through a frame
+ * below that, as if an interrupt ended. Where the frame began is where the kernel comes back to from ring 3, by the TSS's
+ * RSP0 and by SYSCALL: the stack is empty from there on whenever ring 3 runs. Whatever ends the program (a system call,
+ * a fault, somebody else's wish) calls user_leave, which makes user_enter return.
  *
- *      caller's stack                task's kernel stack
- *      +------------------+          +------------------+ <- top
- *      | return address   |          | ss .. rip        |
- *      | rflags           |          | error, vector    |
- *      | rbp rbx r12..r15 |          | rax .. r15       | <- rsp, then IRETQ
- *      +------------------+ <- kept in user_return_stack
+ *      the thread's kernel stack
+ *      +------------------+
+ *      | ... its frames   |
+ *      | return address   |
+ *      | rflags           |
+ *      | rbp rbx r12..r15 |
+ *      +------------------+ <- PERCPU_KERNEL_STACK while the thread has a CPU, aligned to 16
+ *      | ss .. rip        |
+ *      | error, vector    |    the first way out, and then each way in
+ *      | rax .. r15       |
+ *      +------------------+ <- rsp, then IRETQ
  *
  * Convention  System V
  * GS          ours on both sides of each; SWAPGS stands at syscall_iret
@@ -17,16 +23,10 @@
  */
 #include "macros.h"
 
-        .bss
-        .balign 8
-OBJECT user_return_stack
-        .skip   8
-ENDOBJECT user_return_stack
-
         .text
 
-/* unsafe extern "sysv64" fn user_enter(frame: *mut TrapFrame) -> u64;
- * `frame` ends at the top of the task's kernel stack, and is ring 3's. Returns what user_leave is given. */
+/* unsafe extern "sysv64" fn user_enter(start: *const Start);
+ * Returns when user_leave is called. */
 FUNC user_enter
         pushfq
         .cfi_adjust_cfa_offset 8
@@ -49,12 +49,15 @@ FUNC user_enter
         .cfi_adjust_cfa_offset 8
         .cfi_rel_offset r15, 0
         cli
-        mov     [rip + user_return_stack], rsp
-        mov     rsp, rdi
+        mov     rsi, rsp
+        sub     rsp, FRAME_SIZE
+        .cfi_adjust_cfa_offset FRAME_SIZE
+        mov     rdx, rsp
+        call    user_begin              /* src/task/context.rs: (start, top, frame to be written) */
         jmp     syscall_iret
 ENDFUNC user_enter
 
-/* unsafe extern "sysv64" fn user_leave(how: u64) -> !;
+/* unsafe extern "sysv64" fn user_leave() -> !;
  * From any kernel stack that may be given up, with interrupts off. */
         .globl  user_leave
         .type   user_leave, @function
@@ -62,8 +65,7 @@ ENDFUNC user_enter
 user_leave:
         .cfi_startproc
         .cfi_undefined rip              /* until the saved registers are back, nobody can say who called */
-        mov     rsp, [rip + user_return_stack]
-        mov     rax, rdi
+        mov     rsp, gs:[cpu_data + PERCPU_KERNEL_STACK]
         pop     r15
         pop     r14
         pop     r13
@@ -76,28 +78,19 @@ user_leave:
         .cfi_endproc
         .size   user_leave, . - user_leave
 
-/* unsafe extern "sysv64" fn user_segments(gs_base: u64);
- * Takes from ring 3 whatever it has loaded into the segment registers and their bases. With interrupts off. Loading GS
- * clears its base on Intel's CPUs: until that is back, an NMI would find 0 there, take it for the user's, and SWAPGS.
- * So the other base is ours as well for that time. */
-FUNC user_segments
-        mov     ecx, IA32_KERNEL_GS_BASE
-        mov     eax, edi
-        mov     rdx, rdi
-        shr     rdx, 32
-        wrmsr
-        xor     r8d, r8d
-        mov     ds, r8d
-        mov     es, r8d
-        mov     fs, r8d
-        mov     gs, r8d
-        mov     ecx, IA32_GS_BASE
-        wrmsr
-        xor     eax, eax
-        xor     edx, edx
-        mov     ecx, IA32_FS_BASE
-        wrmsr
-        mov     ecx, IA32_KERNEL_GS_BASE
-        wrmsr
+/* unsafe extern "sysv64" fn user_selectors(selectors: u64);
+ * DS, ES, FS and GS, from the lowest 16 bits up, with interrupts off. Loading FS or GS clears its base on Intel's CPUs,
+ * and leaves it on AMD's: the caller writes it next. For GS the base that may go is ring 3's, which SWAPGS brings here.
+ * What comes in between in spite of all finds a base in the lower half, or does not look: trap_paranoid. */
+FUNC user_selectors
+        mov     ds, edi
+        shr     rdi, 16
+        mov     es, edi
+        shr     rdi, 16
+        mov     fs, edi
+        shr     rdi, 16
+        swapgs
+        mov     gs, edi
+        swapgs
         ret
-ENDFUNC user_segments
+ENDFUNC user_selectors

@@ -62,6 +62,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     platform::pc::init(found(info), machine_options(&options));
     task::init(kernel::idle::run);
     set_slice(&options);
+    forget(&options);
     platform::pc::events::on_button(power_button);
     kernel::user::init();
     choose_idle(&options);
@@ -231,6 +232,18 @@ fn position(cpu: usize) -> Position {
     match cpus::topology(cpu) {
         Some(topology) => Position { package: topology.package, core: topology.core },
         None => Position { package: u32::MAX, core: cpu as u32 },
+    }
+}
+
+/// `forget=`: what threads and CPUs do not tell each other. For tests that are to fail then.
+fn forget(options: &CommandLine<'_>) {
+    let Some(what) = options.last("forget") else { return };
+    for what in what.split(',') {
+        if task::context::forget(what) {
+            warn!(target: "task", "{what}: left out, as asked for");
+        } else {
+            warn!(target: "task", "forget={what}: not fpu, segments or shootdown");
+        }
     }
 }
 

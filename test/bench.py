@@ -43,7 +43,7 @@ AIM_GROWTH = 100_000_000
 AIMS = {"interrupt": 120, "clock": 40, "timer": 150, "expiry": 10_000, "frame": 60, "heap": 60, "map": 11_000,
         "mmap": 6_000, "fault": 1_200, "cow": 1_700, "fork": None, "exit": None,
         "spin": 20, "irq-lock": 30, "mutex": 20, "epoch": 12,
-        "yield": 200, "wakeup": 500, "spawn": 5_000,
+        "yield": 200, "yield-own": 450, "syscall": 150, "wakeup": 500, "spawn": 5_000,
         "call": None, "shootdown": None}
 # Those that need several CPUs, and how many they are given.
 SEVERAL, SEVERAL_CPUS = ("call", "shootdown"), 4

@@ -7,6 +7,7 @@ mod cpus;
 mod locks;
 mod memory;
 mod paging;
+mod ring3;
 mod space;
 mod threads;
 
@@ -103,6 +104,13 @@ pub const TABLE: &[Bench] = &[
         unit: Unit::Ticks,
         run: threads::switch,
     },
+    Bench {
+        name: "yield-own",
+        about: "the same, with floating point and memory to exchange",
+        unit: Unit::Ticks,
+        run: threads::switch_owners,
+    },
+    Bench { name: "syscall", about: "getpid from ring 3, by SYSCALL", unit: Unit::Ticks, run: ring3::call },
     Bench {
         name: "wakeup",
         about: "wake a more urgent thread, to its next instruction",

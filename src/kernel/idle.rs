@@ -45,14 +45,20 @@ fn tidy() {
     }
 }
 
-/// Waits for something typed. The screen is painted first, for the idle thread may not have its turn for long.
+/// Waits for something typed.
 pub fn wait_for_input() {
+    wait_for_input_or(&|| false);
+}
+
+/// The same, or for `or` to come true, whoever makes it so wakes the console's readers. The screen is painted first, for
+/// the idle thread may not have its turn for long.
+pub fn wait_for_input_or(or: &dyn Fn() -> bool) {
     tidy();
     if console::must_poll() {
         // No sleep is short enough for a port without a FIFO.
         core::hint::spin_loop();
         task::yield_now();
     } else {
-        console::READERS.wait_until(console::has_input);
+        console::READERS.wait_until(|| console::has_input() || or());
     }
 }

@@ -7,6 +7,7 @@ mod locks;
 mod mm;
 mod mm_short;
 mod pci_intx;
+mod ring3;
 mod smp;
 mod space;
 mod spread;
@@ -187,6 +188,34 @@ pub const TESTS: &[SelfTest] = &[
         run: threads::registers,
     },
     SelfTest {
+        name: "smp-ring3",
+        about: "the same in ring 3, with the bases of FS and GS, and over calls",
+        run: ring3::registers,
+    },
+    SelfTest { name: "smp-stop", about: "programs that never end are stopped", run: ring3::stop },
+    SelfTest {
+        name: "smp-unmap",
+        about: "threads that share memory read no page after it was unmapped",
+        run: ring3::unmap,
+    },
+    SelfTest {
+        name: "smp-churn",
+        about: "programs that share memory map, touch and unmap it",
+        run: ring3::churn,
+    },
+    SelfTest {
+        name: "smp-borrow",
+        about: "kernel threads borrow a program's memory, and nobody keeps it when it is gone",
+        run: ring3::borrow,
+    },
+    SelfTest {
+        name: "long-fpu",
+        about: "every register survives a million preemptions of 64 threads",
+        run: threads::registers_long,
+    },
+    SelfTest { name: "long-unmap", about: "as smp-unmap, fifty times over", run: ring3::unmap_long },
+    SelfTest { name: "long-ring3", about: "the same in ring 3", run: ring3::registers_long },
+    SelfTest {
         name: "pci-intx",
         about: "a PCI device's interrupt arrives where its pin is said to lead",
         run: pci_intx::run,
@@ -206,6 +235,14 @@ const LONG: &[&str] = &[
     "smp-spread",
     "smp-wait",
     "smp-fpu",
+    "smp-ring3",
+    "smp-stop",
+    "smp-unmap",
+    "smp-churn",
+    "smp-borrow",
+    "long-fpu",
+    "long-unmap",
+    "long-ring3",
 ];
 
 /// Runs all that are short; returns how many failed.

@@ -68,8 +68,6 @@ ranks! {
         SleepInner "inner sleeping experiment",
         // A line is edited: prints.
         Editor "monitor's editor",
-        // A system call: reads and prints, copies user memory.
-        Program "program's calls",
     }
     spin {
         SpinOuter "outer experiment",
@@ -86,8 +84,10 @@ ranks! {
     irq {
         IrqOuter "outer interrupt experiment",
         IrqInner "inner interrupt experiment",
-        ProgramEnd "program's end",
-        ProgramMemory "program's memory",
+        // The console's interrupt key: stops a program.
+        Foreground "program in the foreground",
+        // A program is stopped: wakes its thread.
+        Programs "list of programs",
         // An interrupt line is wired: through the router or the 8259s, to a vector.
         Lines "interrupt lines",
         Router "I/O APICs",

@@ -5,12 +5,11 @@
 //! trap at the first use would cost more than it saves, and what a guess leaves in the registers can be read by others.
 //! Who is no owner finds CR0.TS set after an owner has run, so that a use by mistake is #NM and sees nothing.
 
-use super::thread::{Thread, try_current};
+use super::thread::try_current;
 use crate::arch::x86_64::fpu::{self as unit, Layout};
 use crate::arch::x86_64::interrupts;
 use alloc::alloc::{alloc, dealloc};
-use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::Ordering;
+use core::ptr::NonNull;
 
 pub use unit::Area;
 
@@ -24,18 +23,14 @@ pub(super) fn init() {
     log::info!(target: "cpu", "floating-point state: {} bytes, by {}", layout.size, layout.by.name());
 }
 
-/// Saves and loads what the two threads have. With interrupts off.
-#[inline]
-pub(super) fn switch(old: &Thread, new: &Thread) {
-    let (from, to) = (old.fpu.load(Ordering::Relaxed), new.fpu.load(Ordering::Relaxed));
-    if from.is_null() && to.is_null() {
-        return;
-    }
-    exchange(from, to);
+/// For a kernel that is to forget the exchange: an owner goes on with the registers as they are.
+pub(super) fn leave_as_it_is() {
+    unit::allow();
 }
 
-#[inline(never)]
-fn exchange(from: *mut Area, to: *mut Area) {
+/// Saves and loads what two threads have, one of them at least. With interrupts off.
+#[inline]
+pub(super) fn exchange(from: *mut Area, to: *mut Area) {
     if let Some(from) = NonNull::new(from) {
         // SAFETY: an owner's, which is being left; TS is clear while an owner runs.
         unsafe { unit::save(from) };
@@ -53,7 +48,7 @@ fn exchange(from: *mut Area, to: *mut Area) {
 /// From here on the thread that runs has floating-point state of its own, in its state after reset.
 pub fn own() -> Result<(), NoState> {
     let me = try_current().expect("task::init comes first");
-    if me.has_fpu() {
+    if me.context.has_fpu() {
         return Ok(());
     }
     let Layout { size, .. } = unit::layout();
@@ -66,7 +61,7 @@ pub fn own() -> Result<(), NoState> {
         unit::allow();
         unit::load(area);
     }
-    me.fpu.store(area.as_ptr(), Ordering::Relaxed);
+    me.context.set_fpu(Some(area));
     interrupts::restore(were_on);
     Ok(())
 }
@@ -75,7 +70,7 @@ pub fn own() -> Result<(), NoState> {
 pub fn disown() {
     let me = try_current().expect("task::init comes first");
     let were_on = interrupts::disable();
-    let area = NonNull::new(me.fpu.swap(null_mut(), Ordering::Relaxed));
+    let area = me.context.set_fpu(None);
     if area.is_some() {
         unit::forbid();
     }

@@ -108,6 +108,7 @@ pub fn exit(result: usize) -> ! {
     assert!(has_stack, "task {} cannot end", me.name());
     checks::task_ends();
     fpu::disown();
+    debug_assert!(me.context.is_empty(), "{} ends with a program or its memory", me.name());
     interrupts::disable();
     me.end.lock().result = Some(result);
     schedule::leave_for_good()

@@ -16,7 +16,7 @@
 //! and lets the lock go; on the way there the thread is in no queue, and whoever looks for it waits at the lock of the
 //! one that it is going to. So at no time does anybody hold two queues' locks, and no look at a thread is lost.
 
-use super::fpu;
+use super::context;
 use super::life;
 use super::sched::entity::{SLICE_NS, Whereabouts};
 use super::sched::{Arrival, Board, CpuSet, Entity, Leaving, Policy, RunQueue, Topology, balance, place};
@@ -154,11 +154,15 @@ pub fn on_remote_wake_up(tell: fn(usize)) {
     RESCHEDULE.store(tell as *mut (), Ordering::Release);
 }
 
-/// For the interrupt that another CPU has sent: this CPU's queue has changed.
+/// For the interrupt that another CPU has sent: this CPU's queue has changed, or its thread was [`prod`]ded.
 pub fn reschedule_here() {
     let number = percpu::number();
     let mut queue = here().lock();
     look(number, &mut queue);
+    let me = me();
+    if me.token.load(Ordering::Relaxed) != 0 && me.has_program() {
+        preempt::want();
+    }
 }
 
 /// Makes come true what a queue wants after it has been changed: a switch, or the timer set. If it is another CPU's, that
@@ -258,7 +262,7 @@ fn leave(mut queue: Queue, why: Leaving, fate: Fate) {
     grace::busy();
     // The lock goes over to the next thread, which lets it go in `arrive`.
     core::mem::forget(queue);
-    fpu::switch(old, next);
+    context::switch(old, next);
     switch::set_current_thread(ptr::from_ref(next) as u64);
     // SAFETY: interrupts are off; the lock is held until this thread is off its stack.
     unsafe { switch::switch(old.stack_pointer.get(), *next.stack_pointer.get()) };
@@ -431,6 +435,14 @@ pub fn set_policy(thread: &Thread, policy: Policy) {
     if were_on {
         preempt::check();
     }
+}
+
+/// Has a thread look at what has changed for it: from a sleep, or on its way back to ring 3. As [`unpark`].
+pub fn prod(thread: &Thread) {
+    unpark(thread);
+    let were_on = interrupts::disable();
+    want_on(thread.cpu());
+    interrupts::restore(were_on);
 }
 
 /// Carries out a [`balance::Move`]; false if there is no thread for it any more. With interrupts off.

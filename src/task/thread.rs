@@ -4,7 +4,7 @@
 //! [`ThreadRef`] is one. The last gives the memory back. So a thread that one has a reference to may be dead, and is
 //! never somebody else.
 
-use super::fpu;
+use super::context::Context;
 use super::sched::{Entity, Policy};
 use super::schedule;
 use super::stack::Stack;
@@ -39,8 +39,8 @@ pub type Entry = fn(usize) -> usize;
 pub struct Thread {
     /// What asm/switch.S has kept; of no meaning while it runs.
     pub(super) stack_pointer: UnsafeCell<u64>,
-    /// Its floating-point state, if it has one: see [`fpu`].
-    pub(super) fpu: AtomicPtr<fpu::Area>,
+    /// What it has of a CPU beside its stack.
+    pub(super) context: Context,
     state: AtomicU8,
     /// An unpark that came while it was not parked. Under its queue's lock.
     pub(super) token: AtomicU8,
@@ -153,7 +153,7 @@ impl Thread {
         let mut all = ALL.lock();
         let thread = Self {
             stack_pointer: UnsafeCell::new(0),
-            fpu: AtomicPtr::new(null_mut()),
+            context: Context::new(),
             state: AtomicU8::new(State::Parked as u8),
             token: AtomicU8::new(0),
             entity: Entity::new(all.next_id, policy),
@@ -249,7 +249,12 @@ impl Thread {
 
     /// Whether it owns floating-point state.
     pub fn has_fpu(&self) -> bool {
-        !self.fpu.load(Ordering::Relaxed).is_null()
+        self.context.has_fpu()
+    }
+
+    /// Whether it runs a program in ring 3.
+    pub fn has_program(&self) -> bool {
+        self.context.is_in_ring_3()
     }
 }
 

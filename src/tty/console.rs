@@ -16,7 +16,7 @@ use crate::log;
 use crate::platform::{Machine, Platform};
 use crate::sync::{IrqLock, Rank, SpinLock, WaitQueue, hooks};
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// Bytes typed ahead that are kept.
 const INPUT: usize = 1024;
@@ -184,16 +184,38 @@ pub fn use_interrupt() {
 /// Who waits for something typed.
 pub static READERS: WaitQueue = WaitQueue::new();
 
+/// What ^C interrupts: `fn() -> bool`, which says whether there was anything. Called in an interrupt handler.
+static INTERRUPT_KEY: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+const CTRL_C: u8 = 0x03;
+
+/// Says what ^C interrupts, when it is typed on the serial line. Where there is nothing, it is a key like others.
+pub fn on_interrupt_key(interrupt: fn() -> bool) {
+    INTERRUPT_KEY.store(interrupt as *mut (), Ordering::Release);
+}
+
+fn interrupt_key() -> bool {
+    let interrupt = INTERRUPT_KEY.load(Ordering::Acquire);
+    // SAFETY: `on_interrupt_key` alone stores there, and what it stores is such a function.
+    !interrupt.is_null() && unsafe { core::mem::transmute::<*mut (), fn() -> bool>(interrupt) }()
+}
+
 /// The serial port's interrupt handler: empties the receiver.
 pub fn serial_interrupt(_: usize) {
-    let mut serial = SERIAL.lock();
     let mut came = false;
-    while let Some(byte) = serial.uart.as_mut().and_then(Uart::try_read) {
+    loop {
+        let mut serial = SERIAL.lock();
+        let Some(byte) = serial.uart.as_mut().and_then(Uart::try_read) else { break };
         serial.received.by_interrupt += 1;
+        if byte == CTRL_C {
+            drop(serial);
+            if interrupt_key() {
+                continue;
+            }
+            serial = SERIAL.lock();
+        }
         serial.push(byte);
         came = true;
     }
-    drop(serial);
     if came {
         READERS.wake_all();
     }

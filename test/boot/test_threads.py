@@ -19,6 +19,57 @@ def self_tests(t, cpu, slice):  # noqa: A002
     check(re.search(rf"smp-fpu: \d{{5,}} switches, \d+ loops, {registers}", guest.text), "too few switches, or other registers")
 
 
+RING_3 = ["ring3", "stop", "unmap", "churn", "borrow"]
+
+
+@test("threads-ring3", cpu=["qemu64", "max"], smp=[1, 4], slice=["", " slice=50"])
+def ring_3(t, cpu, smp, slice):  # noqa: A002
+    """Programs side by side: registers, bases and memory are each one's own; they can be stopped; nobody reads what is unmapped."""
+    tests = ",".join(f"smp-{name}" for name in RING_3)
+    guest = t.start(cmdline=f"selftest={tests}{slice}", cpu=cpu, smp=smp)
+    status = guest.wait_exit(300)
+    check(status == 33, f"status {status}")
+    for name in RING_3:
+        check(f"selftest: smp-{name}: ok" in guest.text, f"smp-{name} did not run")
+    registers = {"qemu64": "xmm", "max": "ymm"}[cpu]
+    check(re.search(rf"smp-ring3: \d{{5,}} switches, \d+ loops, {registers}", guest.text), "too few switches, or other registers")
+
+
+@test("threads-forgotten", cpu=["qemu64", "max"], what=["fpu", "segments"])
+def forgotten(t, cpu, what):
+    """A kernel that does not exchange what belongs to a thread fails the tests of that, and no other."""
+    guest = t.boot(cpu=cpu, cmdline=f"forget={what} monitor")
+    for name, fails in (("smp-fpu", what == "fpu"), ("smp-ring3", True)):
+        output = guest.command(f"selftest {name}", timeout=300)
+        wanted = f"{name}: FAILED: a register was changed" if fails else f"{name}: ok"
+        check(wanted in output, f"with forget={what} it says:\n{output}")
+
+
+@test("threads-forgotten-shootdown")
+def forgotten_shootdown(t):
+    """A kernel that asks no other CPU to forget what was unmapped fails the test of that."""
+    guest = t.boot(smp=4, cmdline="forget=shootdown monitor")
+    output = guest.command("selftest smp-unmap", timeout=300)
+    check("smp-unmap: FAILED: a" in output, f"it says:\n{output}")
+
+
+@test("threads-long", level="matrix", cpu=["qemu64", "max"], smp=[1, 4])
+def long(t, cpu, smp):
+    """A million preemptions of 64 threads, in the kernel and in ring 3."""
+    guest = t.start(cmdline="selftest=long-fpu,long-ring3 slice=50", cpu=cpu, smp=smp)
+    status = guest.wait_exit(3600)
+    check(status == 33, f"status {status}")
+    for name in ("fpu", "ring3"):
+        check(re.search(rf"long-{name}: \d{{7,}} switches", guest.text), f"long-{name} did not switch a million times")
+
+
+@test("threads-long-unmap", level="matrix", smp=[1, 4])
+def long_unmap(t, smp):
+    """The same for memory that is unmapped, with poison in free frames."""
+    guest = t.start(cmdline="selftest=long-unmap", smp=smp)
+    check(guest.wait_exit(3600) == 33, "a page was read after it was unmapped")
+
+
 @test("threads-fair")
 def fair(t):
     """Eight equal threads get equal parts of the CPU, and who sleeps is woken in time: by the clock of -icount."""

@@ -250,7 +250,7 @@ pub fn physical_address_bits() -> u32 {
 }
 
 #[cfg(target_os = "none")]
-pub use live::{enable, enabled};
+pub use live::{enable, enabled, has_fsgsbase};
 
 #[cfg(target_os = "none")]
 mod live {
@@ -310,6 +310,13 @@ mod live {
             // From here on RDGSBASE exists.
             (&raw mut trap_has_fsgsbase).write_volatile(features.contains(Features::FSGSBASE).into());
         }
+    }
+
+    /// Whether FSGSBASE is on.
+    #[inline]
+    pub fn has_fsgsbase() -> bool {
+        // SAFETY: a byte that is written with one value, before anybody has a use for it.
+        unsafe { (&raw const trap_has_fsgsbase).read_volatile() != 0 }
     }
 
     /// The XSAVE state components that this kernel knows and the CPU has (SDM vol. 1 §13.3).

@@ -90,7 +90,7 @@ pub fn selector_name(selector: u64) -> Option<&'static str> {
 
 #[cfg(target_os = "none")]
 mod live {
-    use super::super::percpu::{self, InterruptsOff, Pinned};
+    use super::super::percpu::{self, InterruptsOff};
     use super::super::selectors::{
         DESCRIPTOR_TSS, GDT_SIZE, TSS_IST1, TSS_RSP0, TSS_SELECTOR, TSS_SIZE, USER_DS,
     };
@@ -114,9 +114,18 @@ mod live {
         (&raw const tss).cast_mut().cast::<u8>().wrapping_byte_add(base as usize)
     }
 
-    /// This CPU's TSS.
-    pub fn tss_here(_: &impl Pinned) -> *mut u8 {
-        tss_at(percpu::gs_base())
+    /// Where ring 3 enters the kernel by an interrupt, on this CPU: a word of its TSS.
+    ///
+    /// # Safety
+    /// As `stacks::set_rsp0`.
+    #[inline]
+    pub unsafe fn set_rsp0(top: u64) {
+        // SAFETY: the TSS is a per-CPU variable, so GS leads to this CPU's; the field is aligned to four, which a store
+        // may be.
+        unsafe {
+            asm!("mov qword ptr gs:[{} + {}], {}", sym tss, const TSS_RSP0, in(reg) top,
+                options(nostack, preserves_flags));
+        }
     }
 
     /// Fills in what another CPU's GDT and TSS have of their own: where the TSS is, and the tops of the stacks in it,

@@ -98,6 +98,25 @@ mod live {
         SWITCH.store(switch as *mut (), Ordering::Release);
     }
 
+    /// What looks at a program before it goes on: `fn()`, called with interrupts off. It need not return.
+    static RETURNS: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+    /// Says who looks whether a thread may go to ring 3, where that is not sure: before the first time, and after another
+    /// thread was wanted. Whoever asks a program to end has its CPU look for another thread.
+    pub fn on_return_to_ring_3(look: fn()) {
+        RETURNS.store(look as *mut (), Ordering::Release);
+    }
+
+    /// Before this thread goes to ring 3. With interrupts off.
+    pub fn return_to_ring_3() {
+        let look = RETURNS.load(Ordering::Acquire);
+        if !look.is_null() {
+            // SAFETY: `on_return_to_ring_3` alone stores there, and what it stores is such a function.
+            let look = unsafe { core::mem::transmute::<*mut (), fn()>(look) };
+            look();
+        }
+    }
+
     fn switch() {
         let switch = SWITCH.load(Ordering::Acquire);
         if !switch.is_null() {
@@ -122,6 +141,9 @@ mod live {
     extern "sysv64" fn preempt_interrupted(frame: &TrapFrame) {
         if frame.rflags & RFLAGS_IF != 0 && !percpu::in_interrupt() {
             switch();
+            if frame.cs & 3 != 0 {
+                return_to_ring_3();
+            }
         }
     }
 }

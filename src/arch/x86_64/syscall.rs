@@ -73,7 +73,9 @@ mod live {
     /// The stack on which this CPU enters the kernel from ring 3, by either door or by an interrupt.
     ///
     /// # Safety
-    /// `top` is that of a stack with a guard page, aligned to 16; nothing else is on it when ring 3 is entered.
+    /// With interrupts off. `top` lies in a stack with a guard page, aligned to 16; below it there is nothing whenever
+    /// ring 3 is entered.
+    #[inline]
     pub unsafe fn set_kernel_stack(top: u64) {
         percpu::current().kernel_stack.store(top, Ordering::Relaxed);
         // SAFETY: as the caller says.

@@ -1,71 +1,118 @@
-//! Into ring 3 and out of it (asm/user.S).
+//! Into ring 3 and out of it (asm/user.S), and what a program has in its segment registers.
 //!
-//! One program at a time, on the boot CPU, on the task's kernel stack (asm/stacks.S). The kernel has no use for the
-//! FPU and saves none of it, so while a program runs CR0.TS is set: its first floating-point or SSE instruction is #NM.
+//! A thread goes to ring 3 by [`enter`], as if it called the program, and comes back from there when somebody calls
+//! [`leave`]. In between the kernel enters from ring 3 just below where `enter` stood on the thread's own stack.
 
-use super::cr::Cr0;
-use super::frame::TrapFrame;
-use super::percpu;
-use super::selectors::{USER_CS, USER_DS};
-use super::{stacks, syscall};
+use super::cpu;
+use super::msr::{self, numbers};
+use core::arch::asm;
 
 unsafe extern "sysv64" {
-    fn user_enter(frame: *mut TrapFrame) -> u64;
-    fn user_leave(how: u64) -> !;
-    fn user_segments(gs_base: u64);
+    fn user_enter(start: *const Start);
+    fn user_leave() -> !;
+    fn user_selectors(selectors: u64);
 }
 
-/// RFLAGS of a program's first instruction: interrupts on, and the bit that is always one.
-const RFLAGS: u64 = 1 << 9 | 1 << 1;
-
-/// Runs a program from `rip` on, with `argument` in rdi and every other register zero, until somebody calls [`leave`].
-/// Returns what that was given. Interrupts are as they were.
-///
-/// # Safety
-/// The lower half of the address space is the program's. No other program runs.
-pub unsafe fn enter(rip: u64, rsp: u64, argument: u64) -> u64 {
-    let top = stacks::task_top();
-    let start = TrapFrame {
-        rip,
-        rsp,
-        rdi: argument,
-        cs: USER_CS,
-        ss: USER_DS,
-        rflags: RFLAGS,
-        ..TrapFrame::default()
-    };
-    let frame = (top - size_of::<TrapFrame>() as u64) as *mut TrapFrame;
-    // SAFETY: nobody uses that stack; what is loaded into the segment registers is null; TS is cleared again below.
-    let how = unsafe {
-        frame.write(start);
-        syscall::set_kernel_stack(top);
-        clean_segments();
-        (Cr0::read() | Cr0::TS).write();
-        user_enter(frame)
-    };
-    // SAFETY: as above; user_leave has brought the caller's stack back.
-    unsafe {
-        (Cr0::read() - Cr0::TS).write();
-        clean_segments();
-    }
-    how
+/// How a program begins: with these, and every other register zero.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Start {
+    pub rip: u64,
+    pub rsp: u64,
+    /// In rdi.
+    pub argument: u64,
+    /// User addresses.
+    pub fs_base: u64,
+    pub gs_base: u64,
 }
 
-/// Ends the program: [`enter`] returns `how`.
+/// Runs a program until somebody calls [`leave`]. Interrupts are as they were.
 ///
 /// # Safety
-/// A program runs, this is a trap or a system call of its, interrupts are off, and nothing on this kernel stack is
-/// needed any more (no lock is held).
-pub unsafe fn leave(how: u64) -> ! {
+/// The lower half of the address space is the program's, and stays so for this thread.
+pub unsafe fn enter(start: &Start) {
+    // SAFETY: the caller's promise; asm/user.S has the layers above prepare what the thread needs.
+    unsafe { user_enter(start) };
+}
+
+/// Ends the program that this thread runs: [`enter`] returns.
+///
+/// # Safety
+/// The thread is in [`enter`], this is a trap or a system call of its program's, interrupts are off, and nothing on
+/// this kernel stack is needed any more (no lock is held).
+pub unsafe fn leave() -> ! {
     // SAFETY: the caller's promise.
-    unsafe { user_leave(how) }
+    unsafe { user_leave() }
 }
 
-/// # Safety
-/// No program runs.
-unsafe fn clean_segments() {
-    let were_on = super::interrupts::disable();
-    // SAFETY: the base that GS has now.
-    unsafe { user_segments(percpu::gs_base()) };
-    super::interrupts::restore(were_on);
+/// Ring 3's data segment registers and their bases. The kernel uses none of them: DS and ES have no meaning in long
+/// mode, FS it leaves alone, and while it runs the program's GS base waits in IA32_KERNEL_GS_BASE.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Segments {
+    /// DS, ES, FS and GS, from the lowest 16 bits up.
+    selectors: u64,
+    fs_base: u64,
+    gs_base: u64,
+}
+
+impl Segments {
+    /// Null selectors, and these bases.
+    pub const fn with_bases(fs_base: u64, gs_base: u64) -> Self {
+        Self { selectors: 0, fs_base, gs_base }
+    }
+
+    /// What the CPU has.
+    ///
+    /// # Safety
+    /// With interrupts off.
+    #[inline]
+    pub unsafe fn save(&mut self) {
+        self.selectors = selectors();
+        // SAFETY: FSGSBASE is on where it is said to be, else the MSRs are there. Between the two SWAPGS GS is ring 3's:
+        // nothing but an NMI, a debug trap or a machine check can come, and those find ours by themselves.
+        unsafe {
+            if cpu::has_fsgsbase() {
+                asm!("rdfsbase {}", "swapgs", "rdgsbase {}", "swapgs", out(reg) self.fs_base, out(reg) self.gs_base,
+                    options(nostack, preserves_flags));
+            } else {
+                self.fs_base = msr::rdmsr(numbers::IA32_FS_BASE);
+                self.gs_base = msr::rdmsr(numbers::IA32_KERNEL_GS_BASE);
+            }
+        }
+    }
+
+    /// Gives them to the CPU.
+    ///
+    /// # Safety
+    /// With interrupts off. They are what [`save`](Self::save) found, or what [`with_bases`](Self::with_bases) made of
+    /// user addresses.
+    #[inline]
+    pub unsafe fn load(&self) {
+        // SAFETY: the selectors are null or ring 3's; the bases are written behind them, for to load a selector may
+        // clear its base. SWAPGS as above.
+        unsafe {
+            if selectors() | self.selectors != 0 {
+                user_selectors(self.selectors);
+            }
+            if cpu::has_fsgsbase() {
+                asm!("wrfsbase {}", "swapgs", "wrgsbase {}", "swapgs", in(reg) self.fs_base, in(reg) self.gs_base,
+                    options(nostack, preserves_flags));
+            } else {
+                msr::wrmsr(numbers::IA32_FS_BASE, self.fs_base);
+                msr::wrmsr(numbers::IA32_KERNEL_GS_BASE, self.gs_base);
+            }
+        }
+    }
+}
+
+/// DS, ES, FS and GS as they are.
+#[inline]
+fn selectors() -> u64 {
+    let (ds, es, fs, gs): (u64, u64, u64, u64);
+    // SAFETY: reading them has no effect.
+    unsafe {
+        asm!("mov {:e}, ds", "mov {:e}, es", "mov {:e}, fs", "mov {:e}, gs", out(reg) ds, out(reg) es, out(reg) fs,
+            out(reg) gs, options(nomem, nostack, preserves_flags));
+    }
+    ds | es << 16 | fs << 32 | gs << 48
 }

@@ -77,6 +77,7 @@ pub const KNOWN_OPTIONS: &[KnownOption] = &[
     value("idle", "HOW", "how a CPU with nothing to do sleeps: hlt or mwait"),
     value("brokenlock", "NAME,...", "a test hook: the torture of locks takes these not at all; or all"),
     value("slice", "US", "a test hook: microseconds a thread has before others"),
+    value("forget", "WHAT", "a test hook: fpu, segments or shootdown are left out"),
     value("hz", "N", "timer interrupts a second"),
     bare("norandmaps", "load programs at the same addresses each time"),
     bare("strace", "log every system call"),

@@ -4,25 +4,55 @@ use super::OPERATIONS;
 use crate::arch::x86_64::percpu;
 use crate::arch::x86_64::preempt::NoPreemption;
 use crate::arch::x86_64::tsc;
-use crate::task::{self, Policy};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::kernel::user::{self, programs};
+use crate::task::{self, Policy, fpu};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Two threads of one urgency that yield to each other. A figure is that of one switch.
 pub fn switch() -> Option<u64> {
+    switch_between(|work| work())
+}
+
+/// The same of two that have floating-point state and a program's memory, each its own.
+pub fn switch_owners() -> Option<u64> {
+    switch_between(|work| {
+        let space = programs::find("count").and_then(|program| user::load(program).ok());
+        let Some(space) = space.filter(|_| fpu::own().is_ok()) else { return 0 };
+        let _active = space.activate();
+        work()
+    })
+}
+
+/// What prepares one of the two, and calls what it is given.
+type Prepared = fn(&dyn Fn() -> usize) -> usize;
+
+/// How the two are prepared. Theirs, as they get one argument only.
+static PREPARED: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+fn prepared(work: &dyn Fn() -> usize) -> usize {
+    // SAFETY: `switch_between` alone stores there, and what it stores is such a function.
+    let prepare = unsafe { core::mem::transmute::<*mut (), Prepared>(PREPARED.load(Ordering::Acquire)) };
+    prepare(work)
+}
+
+fn switch_between(prepare: Prepared) -> Option<u64> {
+    PREPARED.store(prepare as *mut (), Ordering::Release);
     fn yields(_: usize) -> usize {
-        while !STOP.load(Ordering::Relaxed) {
-            task::yield_now();
-        }
-        0
+        prepared(&|| {
+            while !STOP.load(Ordering::Relaxed) {
+                task::yield_now();
+            }
+            0
+        })
     }
     /// Both of them: this one measures.
     fn measures(_: usize) -> usize {
-        let per_pair = super::per_operation(task::yield_now);
+        let per_pair = prepared(&|| super::per_operation(task::yield_now) as usize);
         // By this one: as long as the partner yields, nobody less urgent has the CPU.
         STOP.store(true, Ordering::Relaxed);
-        (per_pair / 2) as usize
+        per_pair / 2
     }
     // Both begin before either runs.
     let keeps_cpu = NoPreemption::new();
@@ -32,7 +62,7 @@ pub fn switch() -> Option<u64> {
     drop(keeps_cpu);
     let measured = measured.map(|thread| thread.join() as u64);
     partner.join();
-    measured.ok()
+    measured.ok().filter(|&ticks| ticks > 0)
 }
 
 /// When the sleeper was woken; and ticks from there to the sleeper's next instruction, all in all.

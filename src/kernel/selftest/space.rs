@@ -212,7 +212,7 @@ pub fn fork() -> Outcome {
     balanced(|| {
         let program = programs::find("count").ok_or("the program is missing")?;
         let run = |space: &Space, wanted: u8| {
-            let end = user::run_in(space);
+            let end = user::run_in(space)?;
             check(matches!(end, End::Exit(count) if count == wanted), "a program has counted otherwise")
         };
         let parent = Space::new(program.name, program.image(), false)?;

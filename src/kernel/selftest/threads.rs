@@ -282,7 +282,7 @@ pub fn wait() -> Outcome {
     outcome
 }
 
-/// Checks that failed in [`registers`]: the last code; and loops that were done.
+/// Checks that failed in [`survive`]: the last code; and loops that were done.
 static WRONG: AtomicU32 = AtomicU32::new(0);
 static LOOPS: AtomicU64 = AtomicU64::new(0);
 
@@ -293,22 +293,27 @@ fn hold(seed: usize) -> usize {
         return 0;
     }
     let block = patterns::Block::new(seed as u64);
-    while !STOP.load(Ordering::Relaxed) && WRONG.load(Ordering::Relaxed) == 0 {
-        match block.hold(kind) {
-            0 => _ = LOOPS.fetch_add(1, Ordering::Relaxed),
-            code => WRONG.store(code, Ordering::Relaxed),
-        }
-    }
+    while goes_on(block.hold(kind)) {}
     0
 }
 
 /// `smp-fpu`.
 pub fn registers() -> Outcome {
+    survive(hold, 10_000, "smp-fpu")
+}
+
+/// `long-fpu`.
+pub fn registers_long() -> Outcome {
+    survive(hold, 1_000_000, "long-fpu")
+}
+
+/// 64 threads of `hold(seed)`, as long as it takes for so many switches.
+pub(super) fn survive(hold: thread::Entry, switches: u64, name: &str) -> Outcome {
     const THREADS: usize = 64;
-    const SWITCHES: u64 = 10_000;
     const SLICE_NS: u64 = 50_000;
     STOP.store(false, Ordering::Relaxed);
     WRONG.store(0, Ordering::Relaxed);
+    LOOPS.store(0, Ordering::Relaxed);
     let old_ns = schedule::set_slice(SLICE_NS);
     let mut threads = Vec::new();
     for seed in 0..THREADS {
@@ -316,16 +321,26 @@ pub fn registers() -> Outcome {
     }
     let before = schedule::switches();
     let switched = || schedule::switches() - before;
-    let enough = comes_true(120_000 * MS, || switched() >= SWITCHES || WRONG.load(Ordering::Relaxed) != 0);
+    let limit_ns = 120_000 * MS + switches * MS;
+    let enough = comes_true(limit_ns, || switched() >= switches || WRONG.load(Ordering::Relaxed) != 0);
     STOP.store(true, Ordering::Relaxed);
     schedule::set_slice(old_ns);
     threads.into_iter().for_each(|thread| _ = thread.join());
     let code = WRONG.load(Ordering::Relaxed);
-    log::info!(target: "selftest", "smp-fpu: {} switches, {} loops, {}", switched(), LOOPS.load(Ordering::Relaxed), patterns::Kind::of(0).name());
+    log::info!(target: "selftest", "{name}: {} switches, {} loops, {}", switched(), LOOPS.load(Ordering::Relaxed), patterns::Kind::of(0).name());
     if code != 0 {
-        log::error!(target: "selftest", "check {code} of asm/patterns.S found something else than it left");
+        log::error!(target: "selftest", "check {code} of asm/patterns.h found something else than was left there");
     }
     check(code == 0, "a register was changed by another thread")?;
     check(enough, "threads were not preempted")?;
     check(Cr0::read().contains(Cr0::TS), "a thread without such state could use another's")
+}
+
+/// For a thread of [`survive`]: whether it is to go on, after a loop that found what `code` says.
+pub(super) fn goes_on(code: u32) -> bool {
+    match code {
+        0 => _ = LOOPS.fetch_add(1, Ordering::Relaxed),
+        code => WRONG.store(code, Ordering::Relaxed),
+    }
+    !STOP.load(Ordering::Relaxed) && WRONG.load(Ordering::Relaxed) == 0
 }

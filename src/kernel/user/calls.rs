@@ -1,16 +1,15 @@
-//! The program that runs, as its system calls see it; and where asm/syscall.S arrives in Rust.
+//! A program, as its system calls see it; and where asm/syscall.S arrives in Rust.
 
 use super::line::Input;
-use super::{End, space};
-use crate::arch::x86_64::frame::{SYSCALL_COMPAT_VECTOR, SYSCALL_INT, TrapFrame};
+use super::running::{self, Running};
+use super::{End, leave};
+use crate::arch::x86_64::frame::{SYSCALL_COMPAT_VECTOR, TrapFrame};
 use crate::arch::x86_64::interrupts;
-use crate::arch::x86_64::percpu;
 use crate::arch::x86_64::usercopy::{self, Fault};
 use crate::mm::space::live::UserSpace;
 use crate::mm::vma::Error;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{Advice, MapFlags, Mapping, RemapFlags};
-use crate::sync::{Mutex, Rank};
 use crate::syscall::memory::Memory;
 use crate::syscall::{self, Outcome, Process};
 use crate::tty::console;
@@ -20,8 +19,8 @@ use core::fmt::Write;
 /// Calls of which it is remembered that they were told of.
 const NUMBERS: usize = 512;
 
-/// What the kernel keeps for a program.
-pub struct Running {
+/// What the kernel keeps for a program's calls.
+pub struct State {
     name: &'static str,
     input: Input,
     decoder: Decoder,
@@ -29,22 +28,20 @@ pub struct Running {
     told: [bool; NUMBERS + 1],
 }
 
-/// The program. Locked by its own system calls alone, of which there is one at a time.
-static RUNNING: Mutex<Running> = Mutex::new(Rank::Program, Running::new(""));
-
-impl Running {
-    const fn new(name: &'static str) -> Self {
+impl State {
+    pub const fn new(name: &'static str) -> Self {
         Self { name, input: Input::new(), decoder: Decoder::new(), told: [false; NUMBERS + 1] }
     }
 }
 
-/// A program begins.
-pub fn start(name: &'static str) {
-    *RUNNING.lock() = Running::new(name);
+/// A call, while it is made.
+struct Call<'a> {
+    running: &'a Running,
+    state: &'a mut State,
 }
 
-impl Process for Running {
-    /// There is one.
+impl Process for Call<'_> {
+    /// Programs know nothing of each other yet: each is the only one.
     fn pid(&self) -> u32 {
         1
     }
@@ -58,27 +55,28 @@ impl Process for Running {
     }
 
     fn memory(&mut self) -> &dyn Memory {
-        space::current().expect("a system call is made by the program that runs").space()
+        self.running.space().space()
     }
 
     fn write_console(&mut self, bytes: &[u8]) {
         let mut out = console::Output;
         let mut utf8 = [0; 4];
         for &byte in bytes {
-            if let Some(decoded) = self.decoder.feed(byte) {
+            if let Some(decoded) = self.state.decoder.feed(byte) {
                 let _ = out.write_str(decoded.unwrap_or('\u{FFFD}').encode_utf8(&mut utf8));
             }
         }
     }
 
     fn read_console(&mut self, to: &mut [u8]) -> usize {
-        self.input.take(to)
+        let is_over = || self.running.is_over();
+        self.state.input.take(to, &is_over)
     }
 
     fn note_unknown(&mut self, number: u64) {
-        let told = &mut self.told[number.min(NUMBERS as u64) as usize];
+        let told = &mut self.state.told[number.min(NUMBERS as u64) as usize];
         if !core::mem::replace(told, true) {
-            log::warn!(target: "user", "{}: system call {number} is not there (-ENOSYS)", self.name);
+            log::warn!(target: "user", "{}: system call {number} is not there (-ENOSYS)", self.state.name);
         }
     }
 }
@@ -114,26 +112,25 @@ impl Memory for UserSpace {
     }
 }
 
-/// Called by asm/syscall.S for both doors, with interrupts on. Does not return if the call ends the program.
+/// Called by asm/syscall.S for both doors, with interrupts on; returns with interrupts off. Does not return to a program
+/// that is over, by this call or by somebody else's wish.
 #[unsafe(no_mangle)]
 extern "sysv64" fn syscall_handler(frame: &mut TrapFrame) {
-    match frame.vector {
-        SYSCALL_COMPAT_VECTOR => end(End::Compat),
-        // SYSCALLs are counted by their ways back.
-        SYSCALL_INT => percpu::current().count(SYSCALL_INT as u8),
-        _ => {}
+    let running = running::current().expect("a system call is made by a program that runs");
+    if frame.vector == SYSCALL_COMPAT_VECTOR {
+        running.set_end(End::Compat);
+    } else {
+        let arguments = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
+        // SAFETY: this is the program's thread, and its one call.
+        let state = unsafe { running.state() };
+        match syscall::dispatch(&mut Call { running, state }, frame.error, &arguments) {
+            Outcome::Return(value) => frame.rax = value,
+            Outcome::Exit(status) => running.set_end(End::Exit(status)),
+        }
     }
-    let arguments = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
-    let outcome = syscall::dispatch(&mut *RUNNING.lock(), frame.error, &arguments);
-    match outcome {
-        Outcome::Return(value) => frame.rax = value,
-        Outcome::Exit(status) => end(End::Exit(status)),
-    }
-}
-
-fn end(how: End) -> ! {
     interrupts::disable();
-    super::set_end(how);
-    // SAFETY: this is a system call of the program's; no lock is held.
-    unsafe { super::leave() }
+    if running.is_over() {
+        // SAFETY: this is a system call of the program's; no lock is held.
+        unsafe { leave() }
+    }
 }

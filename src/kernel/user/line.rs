@@ -24,10 +24,11 @@ impl Input {
         Self { bytes: [0; CAPACITY], len: 0, read: 0 }
     }
 
-    /// The rest of the last line, or else the next one, as much as fits. 0 is the end of the input.
-    pub fn take(&mut self, to: &mut [u8]) -> usize {
+    /// The rest of the last line, or else the next one, as much as fits. 0 is the end of the input, or that `is_over` says
+    /// that nobody wants it any more.
+    pub fn take(&mut self, to: &mut [u8], is_over: &dyn Fn() -> bool) -> usize {
         if self.read == self.len {
-            self.wait();
+            self.wait(is_over);
         }
         let len = to.len().min(self.len - self.read);
         to[..len].copy_from_slice(&self.bytes[self.read..self.read + len]);
@@ -36,12 +37,12 @@ impl Input {
     }
 
     /// Waits for a whole line. Room for its line feed is kept free.
-    fn wait(&mut self) {
+    fn wait(&mut self, is_over: &dyn Fn() -> bool) {
         let mut out = console::Output;
         (self.len, self.read) = (0, 0);
-        loop {
+        while !is_over() {
             let Some(byte) = console::read() else {
-                idle::wait_for_input();
+                idle::wait_for_input_or(is_over);
                 continue;
             };
             match byte {

@@ -1,34 +1,40 @@
-//! A program in ring 3: started by the monitor, which waits for its end.
+//! Programs in ring 3: each a thread, which the monitor or a self-test begins and waits for.
 //!
 //! ```text
-//! run ──► Space::new ──► asm/user.S ──IRETQ──► ring 3 ──SYSCALL, INT 0x80──► calls.rs ──► syscall::dispatch
-//!  ▲                                             │  └──interrupts, NMIs──► as ever, on the task's stack
-//!  │                                             └──exceptions──► traps.rs ──► space::page_fault, kill
-//!  └────────── user_leave ◄── exit, or killed ◄──────────────────────────────────────┘
+//! run ──► Space::new ──► a thread ──► asm/user.S ──IRETQ──► ring 3 ──SYSCALL, INT 0x80──► calls.rs ──► syscall::dispatch
+//!  ▲                        ▲                                 │  └──interrupts, NMIs──► as ever, on the thread's stack
+//!  │                        │                                 └──exceptions──► traps.rs ──► space::page_fault, kill
+//!  └──────── join ──────────┴── user_leave ◄── exit, killed, or stopped ◄──────────────────────────┘
 //! ```
 //!
-//! A fault of the program's is the program's end, by name, and nothing else: it cannot be the kernel's. One program at
-//! a time, on the boot CPU. [`space`] is its memory, [`programs`] those that are built in.
+//! A fault of the program's is the program's end, by name, and nothing else: it cannot be the kernel's. Any number of
+//! programs run at a time, on any CPU. [`running`] is what is kept of one, [`space`] its memory, [`programs`] those that
+//! are built in.
 
 mod calls;
 mod line;
 pub mod programs;
+pub mod running;
 pub mod selftest;
 pub mod space;
 
 use super::traps::Report;
 use crate::arch::x86_64::frame::{RFLAGS_TF, SYSCALL_INT, TrapFrame};
-use crate::arch::x86_64::{debug, percpu, syscall, user, usercopy};
+use crate::arch::x86_64::percpu::{self, PerCpu};
+use crate::arch::x86_64::user::{self, Start};
+use crate::arch::x86_64::{debug, preempt, syscall, usercopy};
 use crate::boot::layout::USER_END;
-use crate::mm::pressure::{self, Victim};
+use crate::mm::pressure;
 use crate::mm::vma::Error;
 use crate::platform::pc::vectors;
-use crate::sync::{IrqLock, Rank};
+use crate::task::context;
+use crate::tty::console;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 use log::info;
 use programs::Program;
-use space::{Answer, STACK_TOP, Space};
+use running::Running;
+use space::{Answer, STACK_SIZE, STACK_TOP, Space};
 
 /// How a program ended.
 #[derive(Clone, Copy)]
@@ -43,6 +49,8 @@ pub enum End {
     Bus(u64, u64),
     /// By a SYSCALL from 32-bit code.
     Compat,
+    /// From outside: by ^C, or for its memory.
+    Stopped,
 }
 
 impl fmt::Display for End {
@@ -65,6 +73,7 @@ impl fmt::Display for End {
                 write!(f, "killed: nothing is behind the mapping at address {address:#x}, at {rip:#x}")
             }
             Self::Compat => f.write_str("killed by a SYSCALL from 32-bit code"),
+            Self::Stopped => f.write_str("stopped"),
         }
     }
 }
@@ -73,12 +82,6 @@ const DEBUG: u64 = 1;
 const NMI: u64 = 2;
 const DOUBLE_FAULT: u64 = 8;
 const MACHINE_CHECK: u64 = 18;
-
-/// How the last program ended; `None` while it runs.
-static END: IrqLock<Option<End>> = IrqLock::new(Rank::ProgramEnd, None);
-
-/// The program is over, and its trap is on its way out.
-static IS_OVER: AtomicBool = AtomicBool::new(false);
 
 /// Opens the doors. Once, before the first program.
 pub fn init() {
@@ -90,6 +93,8 @@ pub fn init() {
     if claimed.is_err() {
         log::error!(target: "user", "the vector of INT 0x80 is taken");
     }
+    preempt::on_return_to_ring_3(running::look);
+    console::on_interrupt_key(running::interrupt_key);
     // SAFETY: once, on the boot CPU, which is alone; its data is in place.
     let measured = unsafe {
         syscall::init();
@@ -101,43 +106,42 @@ pub fn init() {
     info!(target: "user", "copies by {chosen}: a page takes {words} ticks by words, {bytes} by bytes");
 }
 
-/// From here on, when memory is out, it is decided here who has to go: there is one program, so it is that.
+/// From here on, when memory is out, it is decided here who has to go: the program that has most of it.
 pub fn choose_victims() {
-    pressure::set_victim_chooser(Some(|| {
-        let space = space::current()?;
-        Some(Victim::new(space.name(), space.space().resident(), true))
-    }));
+    pressure::set_victim_chooser(Some(running::victim));
 }
 
-/// Runs a program to its end. ENOMEM.
-pub fn run(program: &'static Program) -> Result<End, Error> {
-    let space = Space::new(program.name, program.image(), program.at_the_end)?;
-    Ok(run_in(&space))
+/// Where a program of that memory begins: with the address of its data in rdi, and FS and GS in its stack.
+pub fn start_of(space: &Space) -> Start {
+    let (fs_base, gs_base) = (STACK_TOP - STACK_SIZE / 2, STACK_TOP - STACK_SIZE / 4 * 3);
+    Start { rip: space.entry(), rsp: STACK_TOP, argument: space::DATA, fs_base, gs_base }
 }
 
-/// Runs the program of an address space from its beginning to its end, with the address of its data in rdi.
-pub fn run_in(space: &Space) -> End {
-    let active = space.activate();
-    calls::start(space.name());
-    // SAFETY: the lower half is the program's, and it is the only one: nobody else calls this than the monitor and the
-    // self-tests, who wait here.
-    unsafe { user::enter(space.entry(), STACK_TOP, space::DATA) };
-    drop(active);
-    IS_OVER.store(false, Ordering::Relaxed);
-    END.lock().take().expect("whoever ends a program says how")
+/// The memory of a program that is built in. ENOMEM.
+pub fn load(program: &Program) -> Result<Space, Error> {
+    Space::new(program.name, program.image(), program.at_the_end)
 }
 
-fn set_end(how: End) {
-    *END.lock() = Some(how);
+/// Runs a program in a thread of its own, to its end, which may be ^C. ENOMEM.
+pub fn run(program: &Program) -> Result<End, Error> {
+    let space = load(program)?;
+    let start = start_of(&space);
+    running::run_in_foreground(space, start)
 }
 
-/// Gives up the program's kernel stack.
+/// Runs the program of an address space from its beginning to its end, in the thread that calls this. ENOMEM.
+pub fn run_in(space: &Space) -> Result<End, Error> {
+    Running::new(space.clone(), start_of(space)).run()
+}
+
+/// Gives up what the program's thread has on its kernel stack, and goes on behind [`Running::run`]'s entry.
 ///
 /// # Safety
 /// As for `user::leave`.
 unsafe fn leave() -> ! {
+    context::leave_ring_3();
     // SAFETY: the caller's promise.
-    unsafe { user::leave(0) }
+    unsafe { user::leave() }
 }
 
 /// Whether this is the trap of a program that single-stepped its SYSCALL, taken before the kernel's first instruction.
@@ -174,23 +178,24 @@ pub fn is_to_blame(frame: &TrapFrame) -> bool {
 /// Ends the program by this exception. The trap handler finishes what it has begun, and then calls [`leave_if_over`].
 pub fn kill(frame: &TrapFrame, cr2: u64, fault: Answer) {
     let dr6 = if frame.vector == DEBUG { debug::take_status() } else { 0 };
-    set_end(match fault {
+    let running = running::current().expect("ring 3 is where a program is");
+    running.set_end(match fault {
         Answer::OutOfMemory => End::OutOfMemory(cr2, frame.rip),
         Answer::Bus => End::Bus(cr2, frame.rip),
         _ => End::Killed(*frame, cr2, dr6),
     });
-    IS_OVER.store(true, Ordering::Relaxed);
 }
 
-/// At the end of the trap handler: does not return to a program that is over.
+/// At the end of the trap handler, with interrupts off: does not return to a program that is over. An NMI's does, since
+/// it takes an IRETQ to let the next one in; whoever has stopped the program has sent an interrupt as well.
+#[inline]
 pub fn leave_if_over(frame: &TrapFrame) {
-    if frame.cs & 3 != 0 && IS_OVER.load(Ordering::Relaxed) {
-        // SAFETY: this was ring 3's trap, with interrupts off, and nothing is left to be done on this stack.
-        unsafe { leave() }
+    if frame.cs & 3 != 0 && frame.vector != NMI {
+        running::look();
     }
 }
 
-/// What the doors have seen on this CPU: for display.
+/// What the doors have seen, on all CPUs: for display.
 pub struct Counts {
     pub by_int: u64,
     pub sysrets: u64,
@@ -200,13 +205,15 @@ pub struct Counts {
 }
 
 pub fn counts() -> Counts {
-    let cpu = percpu::current();
-    let load = |counter: &core::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+    let sum = |counter: fn(&PerCpu) -> &AtomicU64| {
+        let cpus = (0..percpu::copies()).filter_map(percpu::of);
+        cpus.map(|cpu| counter(cpu).load(Ordering::Relaxed)).sum()
+    };
     Counts {
-        by_int: load(&cpu.counts[SYSCALL_INT as usize]),
-        sysrets: load(&cpu.sysrets),
-        irets: load(&cpu.irets),
-        nmis_entering: load(&cpu.nmis_entering),
-        nmis_leaving: load(&cpu.nmis_leaving),
+        by_int: sum(|cpu| &cpu.counts[SYSCALL_INT as usize]),
+        sysrets: sum(|cpu| &cpu.sysrets),
+        irets: sum(|cpu| &cpu.irets),
+        nmis_entering: sum(|cpu| &cpu.nmis_entering),
+        nmis_leaving: sum(|cpu| &cpu.nmis_leaving),
     }
 }

@@ -1,4 +1,4 @@
-//! The programs that asm/flat.S and asm/flat_memory.S hold: each a piece of position-independent code that begins at its first byte.
+//! The programs that asm/flat.S, asm/flat_memory.S and asm/flat_threads.S hold: each a piece of position-independent code that begins at its first byte.
 
 /// One of them.
 pub struct Program {
@@ -14,7 +14,7 @@ impl Program {
     /// Its bytes.
     pub fn image(&self) -> &'static [u8] {
         let (start, end) = (self.bounds)();
-        // SAFETY: both labels are asm/flat.S's, in read-only memory, the one behind the other.
+        // SAFETY: both labels are of one of those files, in read-only memory, the one behind the other.
         unsafe { core::slice::from_raw_parts(start as *const u8, (end - start) as usize) }
     }
 }
@@ -55,6 +55,11 @@ pub const PROGRAMS: &[Program] = &[
     program!("hog", "takes memory until there is none", flat_hog, flat_hog_end),
     program!("spin", "100,000 calls by each door", flat_spin, flat_spin_end),
     program!("spin-stack", "the same with its stack pointer in the kernel's NMI stack", flat_spin_stack, flat_spin_stack_end),
+    program!("sse", "floating point as it is at first, and at work", flat_sse, flat_sse_end),
+    program!("patterns", "a pattern in every register, over interrupts and calls", flat_patterns, flat_patterns_end),
+    program!("churn", "maps, touches and unmaps memory", flat_churn, flat_churn_end),
+    program!("calls", "a thousand calls, timed", flat_calls, flat_calls_end),
+    program!("forever", "never ends by itself", flat_forever, flat_forever_end),
     program!("bad-stack", "calls with stack pointers of all bad kinds", flat_bad_stack, flat_bad_stack_end),
     program!("gs", "a GS base that looks like the kernel's; #UD without FSGSBASE", flat_gs, flat_gs_end),
     program!("segments", "every segment register loaded, then calls", flat_segments, flat_segments_end),
@@ -79,7 +84,6 @@ pub const PROGRAMS: &[Program] = &[
     program!("misaligned", "a misaligned read with AC set", flat_misaligned, flat_misaligned_end),
     program!("ud2", "UD2", flat_ud2, flat_ud2_end),
     program!("icebp", "INT1, the debug trap without a gate's leave", flat_icebp, flat_icebp_end),
-    program!("sse", "an SSE instruction", flat_sse, flat_sse_end),
     program!("hlt", "HLT", flat_hlt, flat_hlt_end),
     program!("cli", "CLI", flat_cli, flat_cli_end),
     program!("in", "IN", flat_in, flat_in_end),

@@ -1,4 +1,4 @@
-//! The memory of the program that runs: an address space of its own, laid out for a flat program.
+//! A program's memory: an address space of its own, laid out for a flat program. Several threads may run in one.
 //!
 //! ```text
 //! 0000_0000_0040_0000  text      read, execute: the program's bytes, private, shown like a file's
@@ -18,8 +18,13 @@ use crate::mm::space::live::{KernelEnv, UserSpace};
 use crate::mm::space::{Memory, Outcome};
 use crate::mm::vma::Error;
 use crate::mm::vma::area::Prot;
+use crate::mm::vma::room;
 use crate::mm::vma::space::{Access, Layout, Limits, MapFlags, Mapping, OpenFile};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use crate::task::context::{self, Lower};
+use alloc::boxed::Box;
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering, fence};
 
 /// Where programs begin.
 pub const TEXT: u64 = 0x40_0000;
@@ -30,108 +35,140 @@ pub const STACK_TOP: u64 = 0x7FFF_FF00_0000;
 /// How far the stack may grow. What lies below is not mapped.
 pub const STACK_SIZE: u64 = 64 << 10;
 
-/// The running program's, or null. Set while it runs or while the kernel copies to it, by the one who runs it.
-static CURRENT: AtomicPtr<Space> = AtomicPtr::new(core::ptr::null_mut());
-
-/// The memory of the program on whose behalf the kernel is at work.
-pub fn current() -> Option<&'static Space> {
-    // SAFETY: `Active` sets it to a space that outlives it, and takes it back; who asks is the program's own system call
-    // or page fault, which ends before the program does.
-    unsafe { CURRENT.load(Ordering::Acquire).as_ref() }
+/// The memory of the program on whose behalf this thread is at work.
+pub fn current() -> Option<&'static UserSpace> {
+    // SAFETY: `Active` has the thread keep it as long as that lives, and with it the space; who asks is the thread's own
+    // system call or page fault, or a copy of its to or from there, which ends before.
+    unsafe { context::lower_owner().cast::<UserSpace>().as_ref() }
 }
 
-/// A program's memory.
+/// A program's memory. A clone is the same memory.
 pub struct Space {
+    inner: NonNull<Inner>,
+}
+
+struct Inner {
+    clones: AtomicUsize,
     space: UserSpace,
     entry: u64,
     name: &'static str,
 }
+
+// SAFETY: what is inside is shared by locks and a counter.
+unsafe impl Send for Space {}
+// SAFETY: as above.
+unsafe impl Sync for Space {}
 
 impl Space {
     /// Maps a program: from [`TEXT`] on, or so that it ends where the user's half does. ENOMEM.
     pub fn new(name: &'static str, program: &[u8], at_the_end: bool) -> Result<Self, Error> {
         let limits = Limits { stack: Some(STACK_SIZE), ..Limits::default() };
         let space = UserSpace::new(KernelEnv, Layout::with_stack(Some(STACK_SIZE)), limits)?;
-        let space = Self { space, entry: TEXT, name };
         if at_the_end {
-            return space.at_the_end(program);
+            let before = PAGE_SIZE.checked_sub(program.len() as u64).ok_or(Error::NoMemory)?;
+            let file = file_of(before, program)?;
+            map_file(&space, USER_END - PAGE_SIZE, PAGE_SIZE, Prot::READ | Prot::EXEC, &file)?;
+            map_stack(&space)?;
+            return Self::of(space, USER_END - program.len() as u64, name);
         }
         let file = file_of(0, program)?;
         let len = program.len() as u64;
-        space.map_file(TEXT, len, Prot::READ | Prot::EXEC, &file)?;
-        space.map_file(DATA, len, Prot::READ | Prot::WRITE, &file)?;
-        space.map_stack()?;
+        map_file(&space, TEXT, len, Prot::READ | Prot::EXEC, &file)?;
+        map_file(&space, DATA, len, Prot::READ | Prot::WRITE, &file)?;
+        map_stack(&space)?;
         // The heap of `brk` begins a page behind the data, which it must not touch.
-        space.space.set_heap(DATA + len.next_multiple_of(PAGE_SIZE) + PAGE_SIZE, 0);
-        Ok(space)
+        space.set_heap(DATA + len.next_multiple_of(PAGE_SIZE) + PAGE_SIZE, 0);
+        Self::of(space, TEXT, name)
     }
 
-    fn at_the_end(mut self, program: &[u8]) -> Result<Self, Error> {
-        let before = PAGE_SIZE.checked_sub(program.len() as u64).ok_or(Error::NoMemory)?;
-        let file = file_of(before, program)?;
-        self.map_file(USER_END - PAGE_SIZE, PAGE_SIZE, Prot::READ | Prot::EXEC, &file)?;
-        self.map_stack()?;
-        self.entry = USER_END - program.len() as u64;
-        Ok(self)
+    fn of(space: UserSpace, entry: u64, name: &'static str) -> Result<Self, Error> {
+        // A box that can be refused: a vector of one.
+        let mut vec = room::with_room(1)?;
+        vec.push(Inner { clones: AtomicUsize::new(1), space, entry, name });
+        let inner = Box::leak(vec.into_boxed_slice()).as_mut_ptr();
+        Ok(Self { inner: NonNull::new(inner).ok_or(Error::NoMemory)? })
     }
 
-    /// A private mapping, as of a file.
-    fn map_file(&self, at: u64, len: u64, prot: Prot, file: &Memory<KernelEnv>) -> Result<(), Error> {
-        let open =
-            OpenFile { file: file.clone(), offset: 0, readable: true, writable: false, no_exec: false };
-        let flags = MapFlags::PRIVATE | MapFlags::FIXED;
-        self.space.map(Mapping { addr: at, len, prot, flags, file: Some(open) }).map(drop)
-    }
-
-    fn map_stack(&self) -> Result<(), Error> {
-        let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::GROWSDOWN;
-        let prot = Prot::READ | Prot::WRITE;
-        let addr = STACK_TOP - PAGE_SIZE;
-        self.space.map(Mapping { addr, len: PAGE_SIZE, prot, flags, file: None }).map(drop)
+    fn inner(&self) -> &Inner {
+        // SAFETY: there as long as a clone is.
+        unsafe { self.inner.as_ref() }
     }
 
     /// A child, as `fork` makes it.
     pub fn fork(&self) -> Result<Self, Error> {
-        Ok(Self { space: self.space.fork()?, entry: self.entry, name: self.name })
+        Self::of(self.space().fork()?, self.entry(), self.name())
     }
 
     /// Where the program begins.
     pub fn entry(&self) -> u64 {
-        self.entry
+        self.inner().entry
     }
 
     /// The program's.
     pub fn name(&self) -> &'static str {
-        self.name
+        self.inner().name
     }
 
     /// The address space itself.
     pub fn space(&self) -> &UserSpace {
-        &self.space
+        &self.inner().space
     }
 
-    /// Makes it the running program's until what is returned is dropped; then whoever was that is it again.
+    /// Gives the thread that calls this the program's memory, until what is returned is dropped; then it has again what
+    /// it had before.
     pub fn activate(&self) -> Active<'_> {
-        self.space.activate();
-        let now = core::ptr::from_ref(self).cast_mut();
-        Active { before: CURRENT.swap(now, Ordering::AcqRel), _space: self }
+        let space = self.space();
+        // SAFETY: made with the kernel's half; `Active` keeps it from being dropped, and ends this.
+        let before =
+            unsafe { context::set_lower(Lower::new(space.root(), core::ptr::from_ref(space).cast())) };
+        Active { before, _space: self, not_send: PhantomData }
     }
 }
 
-/// For as long as it lives, a [`Space`] is the running program's. They end in the reverse order of their beginning.
+impl Clone for Space {
+    fn clone(&self) -> Self {
+        self.inner().clones.fetch_add(1, Ordering::Relaxed);
+        Self { inner: self.inner }
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        if self.inner().clones.fetch_sub(1, Ordering::Release) == 1 {
+            fence(Ordering::Acquire);
+            // SAFETY: from `of`, and this was the last clone.
+            drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
+        }
+    }
+}
+
+/// For as long as it lives, a [`Space`] is the memory of the thread that has it. They end in the reverse order of their
+/// beginning.
 pub struct Active<'a> {
-    before: *mut Space,
+    before: Lower,
     _space: &'a Space,
+    not_send: PhantomData<*mut ()>,
 }
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
-        CURRENT.store(self.before, Ordering::Release);
-        // SAFETY: its `Active` is still there, as that began earlier, and with it the space.
-        if let Some(before) = unsafe { self.before.as_ref() } {
-            before.space.activate();
-        }
+        // SAFETY: what was there before has an `Active` of its own, which began earlier and is still there.
+        unsafe { context::set_lower(self.before) };
     }
+}
+
+/// A private mapping, as of a file.
+fn map_file(space: &UserSpace, at: u64, len: u64, prot: Prot, file: &Memory<KernelEnv>) -> Result<(), Error> {
+    let open = OpenFile { file: file.clone(), offset: 0, readable: true, writable: false, no_exec: false };
+    let flags = MapFlags::PRIVATE | MapFlags::FIXED;
+    space.map(Mapping { addr: at, len, prot, flags, file: Some(open) }).map(drop)
+}
+
+fn map_stack(space: &UserSpace) -> Result<(), Error> {
+    let flags = MapFlags::PRIVATE | MapFlags::ANONYMOUS | MapFlags::FIXED | MapFlags::GROWSDOWN;
+    let addr = STACK_TOP - PAGE_SIZE;
+    let prot = Prot::READ | Prot::WRITE;
+    space.map(Mapping { addr, len: PAGE_SIZE, prot, flags, file: None }).map(drop)
 }
 
 /// Memory that stands for a program's file: `before` zeroes, then its bytes.
@@ -171,7 +208,7 @@ pub fn page_fault(frame: &TrapFrame, cr2: u64) -> Answer {
     if !user && !usercopy::contains(frame.rip) || cr2 >= USER_END || frame.error & ERROR_RESERVED != 0 {
         return Answer::NotOurs;
     }
-    let Some(Space { space, .. }) = current() else { return Answer::Refused };
+    let Some(space) = current() else { return Answer::Refused };
     let access = match frame.error {
         error if error & ERROR_WRITE != 0 => Access::Write,
         error if error & ERROR_FETCH != 0 => Access::Execute,

@@ -1,13 +1,14 @@
-//! Address spaces on the machine: frames through the direct map, all CPUs' TLBs, this CPU's CR3.
+//! Address spaces on the machine: frames through the direct map, all CPUs' TLBs and CR3.
 //!
 //! An address space stays in CR3 when its program does not run: kernel threads borrow it, for their half is the same in
-//! all. It leaves CR3 when another comes, or when it is dropped; then the kernel's own tables come.
+//! all. It comes with a thread that has it (`task::context`), and leaves when another comes, or when it is dropped; then
+//! the kernel's own tables come.
 
 use super::super::addr::Frame;
 use super::super::frame::{Dropped, Owner};
 use super::super::{frames, pressure};
-use super::env::{Account, Content, Env, Store};
-use super::{AddressSpace, Memory};
+use super::env::{Account, Env, Store};
+use super::{AddressSpace, Memory, poison};
 use crate::arch::x86_64::pages;
 use crate::arch::x86_64::paging::{MapError, PageTables, Table, TableMemory, live};
 use crate::platform::kernel_tables::{self, TablePages};
@@ -21,7 +22,7 @@ pub struct KernelEnv;
 /// What can be mapped as long as there are no files.
 pub type UserSpace = AddressSpace<KernelEnv, Memory<KernelEnv>>;
 
-/// The kernel's own tables. Asked for in `init`, since `activate` is no place to wait for a lock.
+/// The kernel's own tables. Asked for in `init`, since the end of an address space is no place to wait for a lock.
 static KERNEL_ROOT: Once<u64> = Once::new();
 
 fn kernel_root() -> u64 {
@@ -62,6 +63,7 @@ impl TableMemory for KernelEnv {
 impl Env for KernelEnv {
     fn allocate_frame(&self, zeroed: bool) -> Option<Frame> {
         let frame = pressure::allocate_frame(Owner::Anonymous)?;
+        poison::look(frame);
         if zeroed {
             // SAFETY: ours alone.
             unsafe { pages::clear(frames::bytes(frame)) };
@@ -82,7 +84,10 @@ impl Env for KernelEnv {
         match frames::info_of(frame).put() {
             Dropped::Shared => {}
             // Without a reference it is free already, which the allocator says more about.
-            Dropped::Last | Dropped::NotHeld => frames::free(frame),
+            Dropped::Last | Dropped::NotHeld => {
+                poison::fill(frame);
+                frames::free(frame);
+            }
         }
     }
 
@@ -128,13 +133,5 @@ impl Env for KernelEnv {
 
     fn account(&self) -> &Account {
         &ACCOUNT
-    }
-}
-
-impl<F: Content<KernelEnv>> AddressSpace<KernelEnv, F> {
-    /// Puts it into this CPU's CR3, if it is not there. It stays until another comes or it is dropped.
-    pub fn activate(&self) {
-        // SAFETY: made with the kernel's half; `drop` takes it out of CR3 before it gives it back.
-        unsafe { tlb::load(self.root(), kernel_root()) };
     }
 }

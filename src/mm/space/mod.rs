@@ -24,6 +24,8 @@ mod fault;
 pub mod live;
 mod memory;
 mod pages;
+#[cfg(target_os = "none")]
+pub mod poison;
 #[cfg(test)]
 mod tests;
 

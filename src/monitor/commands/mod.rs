@@ -93,10 +93,10 @@ pub const TABLE: &[Command] = &[
     command("slabs", "", "the heap's caches", "Objects in use, free ones that this CPU has at hand, slabs, and what these take.", memory::slabs),
     command("sleep", "SECONDS", "wait, without working", "A timer wakes it. A fraction is allowed: 0.25.", time::sleep),
     command("sym", "ADDR|NAME", "from an address to a symbol, or the other way", "A NAME may be the end of a path. Without an exact match, all symbols that contain it are listed.", symbol::sym),
-    command("threads", "", "threads: what they do, and their CPU time", "By id: name, state, class and nice value or priority, CPU, and the time that it has had there. `fpu` has\nfloating-point state of its own. Below: stacks, and switches so far.", threads::run),
+    command("threads", "", "threads: what they do, and their CPU time", "By id: name, state, class and nice value or priority, CPU, and the time that it has had there. `fpu` has\nfloating-point state of its own, `ring 3` runs a program. Below: stacks, and switches so far.", threads::run),
     command("timers", "", "armed timers, and the counters", "Earliest first, with the seconds until then. Below: every counter of the machine and its rate.", time::timers),
     command("uptime", "", "time since the kernel's entry", "By the monotonic clock.", time::uptime),
-    Command { complete: user::complete, ..command("user", "[NAME]", "run a program in ring 3", "One of those in asm/flat.S, to its end, which is told. Without a NAME it lists them, and how often the doors\nwere used.", user::run) },
+    Command { complete: user::complete, ..command("user", "[NAME]", "run a program in ring 3", "One of those in asm/flat*.S, in a thread of its own, to its end, which is told; ^C ends it.\nWithout a NAME: all of them, and how often the doors were used.", user::run) },
     command("watch", "[ADDR|off]", "report each write to 8 bytes of memory", "By a debug register: the report names the instruction after the write. Without an argument: what is watched.", memory::watch),
     Command { takes_suffix: true, ..command("x", "ADDR", "examine memory: x/N ADDR, x/Nb, h, w or g", "N units of 1, 2, 4 or 8 bytes (default: one of 8). What cannot be read prints as question marks.\nADDR is a number, or a symbol's name with +N or -N behind it.", memory::examine) },
 ];

@@ -41,7 +41,7 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         let us = thread.cpu_ns() / 1000;
         let _ = writeln!(
             call.out,
-            "  {:<3} {:<21} {:<8} {:<10} {:<4} {}.{:06} s{}",
+            "  {:<3} {:<21} {:<8} {:<10} {:<4} {}.{:06} s{}{}",
             thread.id(),
             thread.name(),
             word(thread.state()),
@@ -49,7 +49,8 @@ pub fn run<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
             thread.cpu(),
             us / 1_000_000,
             us % 1_000_000,
-            if thread.has_fpu() { ", fpu" } else { "" }
+            if thread.has_fpu() { ", fpu" } else { "" },
+            if thread.has_program() { ", ring 3" } else { "" }
         );
     });
     let (stacks, kept) = stack::counts();

@@ -34,7 +34,8 @@ pub struct PerCpu {
     pub counts: [AtomicU64; VECTORS],
     /// Where SYSCALL puts the user's RSP until it has a stack (asm/syscall.S). Nobody else's.
     pub user_rsp: AtomicU64,
-    /// Top of the running task's kernel stack; the same address is in the TSS.
+    /// Where the program of the thread that runs enters the kernel; the same address is in the TSS. Of no meaning to
+    /// threads without a program.
     pub kernel_stack: AtomicU64,
     /// Ways back from system calls: by SYSRETQ, and by IRETQ.
     pub sysrets: AtomicU64,
@@ -104,6 +105,7 @@ pub const ASM: &[(&str, u64)] = &[
     ("PERCPU_GS_BASE", offset_of!(PerCpu, gs_base) as u64),
     ("PERCPU_NUMBER", offset_of!(PerCpu, number) as u64),
     ("PERCPU_PREEMPT", offset_of!(PerCpu, preempt) as u64),
+    ("PERCPU_COUNTS", offset_of!(PerCpu, counts) as u64),
     ("PERCPU_WOKEN", offset_of!(PerCpu, woken) as u64),
     ("PERCPU_USER_RSP", offset_of!(PerCpu, user_rsp) as u64),
     ("PERCPU_KERNEL_STACK", offset_of!(PerCpu, kernel_stack) as u64),

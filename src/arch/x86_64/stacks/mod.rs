@@ -6,8 +6,7 @@ pub mod sizes;
 pub mod slot;
 
 use super::paging::live;
-use super::percpu::{self, InterruptsOff};
-use super::selectors::TSS_RSP0;
+use super::percpu;
 use crate::boot::layout::PAGE_SIZE;
 use core::ops::Range;
 
@@ -22,8 +21,6 @@ unsafe extern "C" {
     static machine_check_stack_top: [u8; 0];
     static debug_stack_guard: [u8; 0];
     static debug_stack_top: [u8; 0];
-    static task_stack_guard: [u8; 0];
-    static task_stack_top: [u8; 0];
 }
 
 /// A stack, with its guard page.
@@ -36,8 +33,8 @@ pub struct Stack {
     pub range: Range<u64>,
 }
 
-/// All of the boot processor's. The first five are what every CPU has ([`slot::STACKS`]).
-pub fn all() -> [Stack; 6] {
+/// The boot processor's, in the order of [`slot::STACKS`].
+pub fn all() -> [Stack; 5] {
     let stack = |name, guard: *const [u8; 0], top: *const [u8; 0]| {
         let start = guard as u64;
         Stack { name, guard: start..start + PAGE_SIZE, range: start + PAGE_SIZE..top as u64 }
@@ -48,7 +45,6 @@ pub fn all() -> [Stack; 6] {
         stack("NMI", &raw const nmi_stack_guard, &raw const nmi_stack_top),
         stack("#MC", &raw const machine_check_stack_guard, &raw const machine_check_stack_top),
         stack("#DB", &raw const debug_stack_guard, &raw const debug_stack_top),
-        stack("task", &raw const task_stack_guard, &raw const task_stack_top),
     ]
 }
 
@@ -95,11 +91,6 @@ pub fn is_for_interrupts(address: u64) -> bool {
     name(address).is_some_and(|name| slot::STACKS[slot::INTERRUPT_STACKS].iter().any(|stack| stack.0 == name))
 }
 
-/// Top of the stack on which the kernel works for the program in ring 3.
-pub fn task_top() -> u64 {
-    &raw const task_stack_top as u64
-}
-
 /// Whether `rsp` is that of code that runs on this CPU's NMI stack; its top counts, where nothing is pushed yet.
 pub fn is_nmi_stack(rsp: u64) -> bool {
     let range = match percpu::number() {
@@ -136,11 +127,10 @@ pub unsafe fn set_owner(tops: [u64; 4], gs_base: u64) {
 ///
 /// # Safety
 /// `top` is that of a stack that is empty whenever ring 3 runs.
+#[inline]
 pub unsafe fn set_rsp0(top: u64) {
-    let pin = InterruptsOff::new();
-    let tss = super::gdt::tss_here(&pin);
-    // SAFETY: the field lies in the TSS, and the CPU reads it only when it enters from ring 3. It is aligned to four.
-    unsafe { tss.byte_add(TSS_RSP0 as usize).cast::<u64>().write_unaligned(top) };
+    // SAFETY: the CPU reads it only when it enters from ring 3; the caller's promise.
+    unsafe { super::gdt::set_rsp0(top) };
 }
 
 /// Unmaps the guard pages. Returns how many there are.

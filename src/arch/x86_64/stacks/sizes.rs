@@ -7,9 +7,6 @@ pub const IST_STACK_SIZE: u64 = 16 << 10;
 /// The stack on which any other CPU than the first starts, and idles.
 pub const IDLE_STACK_SIZE: u64 = 32 << 10;
 
-/// The stack on which the kernel works for the program in ring 3.
-pub const TASK_STACK_SIZE: u64 = 32 << 10;
-
 /// Bytes at the top of each interrupt stack that the CPU does not push to: the CPU's GS base,
 /// padded so that frames stay aligned to 16.
 pub const IST_RESERVED: u64 = 16;
@@ -18,6 +15,5 @@ pub const IST_RESERVED: u64 = 16;
 pub const ASM: &[(&str, u64)] = &[
     ("BOOT_STACK_SIZE", BOOT_STACK_SIZE),
     ("IST_STACK_SIZE", IST_STACK_SIZE),
-    ("TASK_STACK_SIZE", TASK_STACK_SIZE),
     ("IST_RESERVED", IST_RESERVED),
 ];

@@ -18,7 +18,7 @@ use crate::arch::x86_64::paging::live;
 use crate::arch::x86_64::percpu::mask::CpuMask;
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, NoPreemption, copies};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// In [`SPACE`]: the address space is only borrowed.
 const LAZY: u64 = 1;
@@ -33,6 +33,17 @@ per_cpu! {
     /// Shootdowns that this CPU has asked for, and requests that it was spared because it was lazy.
     pub static SHOOTDOWNS: u64 = 0;
     pub static SPARED: AtomicU64 = AtomicU64::new(0);
+
+    /// Address spaces that this CPU has loaded into CR3.
+    pub static LOADS: u64 = 0;
+}
+
+/// No other CPU is asked about an address space: for tests that are to fail then.
+static IS_LEFT_OUT: AtomicBool = AtomicBool::new(false);
+
+/// From here on it is so.
+pub fn leave_out() {
+    IS_LEFT_OUT.store(true, Ordering::Relaxed);
 }
 
 /// What is to be forgotten.
@@ -62,16 +73,17 @@ fn kernel(what: What<'_>) {
     });
 }
 
-/// Loads an address space, or takes back the one that is only borrowed. With `root` = 0: the kernel's own tables.
+/// Loads an address space, or takes back the one that is only borrowed.
 ///
 /// # Safety
-/// As `cr::set_cr3`; and who ends an address space calls [`retire`] first. `kernel_root` is the kernel's.
-pub unsafe fn load(root: u64, kernel_root: u64) {
+/// As `cr::set_cr3`; and who ends an address space calls [`retire`] first.
+pub unsafe fn load(root: u64) {
     let pin = InterruptsOff::new();
     let old = SPACE.here(&pin).swap(root, Ordering::SeqCst);
     if old & !FLAGS != root {
+        LOADS.add(1);
         // SAFETY: the caller's promise.
-        unsafe { cr::set_cr3(if root == 0 { kernel_root } else { root }) };
+        unsafe { cr::set_cr3(root) };
     } else if old & STALE != 0 {
         cr::flush_tlb_user();
     }
@@ -108,7 +120,7 @@ pub fn space(root: u64, what: What<'_>, tables: bool) {
     if live::root() == root {
         flush();
     }
-    if is_alone() {
+    if is_alone() || IS_LEFT_OUT.load(Ordering::Relaxed) {
         return;
     }
     // Behind the change of the entry.
