@@ -106,17 +106,19 @@ def unittest_summary(text):
 
 # Mutated ACPI tables: what every run of the tests tries, and the long fuzzer.
 SAMPLE, LONG = 1_000_000, 20_000_000
+# Damaged initramfs images, likewise; with every run of the tests it is 20,000.
+LONG_IMAGES = 1_000_000
 # Random operations on memory management's parts, of the long fuzzer; with every run of the tests it is 100,000.
 LONG_MEMORY = 1_000_000
 
 
-def fuzz_summary(tables):
-    """cargo's sum, with a failure added if the fuzzer did not say that it tried so many tables."""
+def fuzz_summary(wanted, said=r"acpi fuzz: (\d+) mutated tables", what="mutated ACPI tables"):
+    """cargo's sum, with a failure added if the fuzzer did not say that it tried so many."""
     def summary(text):
         passed, failed, skipped = cargo_summary(text)
-        tried = sum(map(int, re.findall(r"acpi fuzz: (\d+) mutated tables", text)))
-        print(f"      {tried} mutated ACPI tables, of {tables} that were asked for", flush=True)
-        return passed, failed + (tried < tables), skipped
+        tried = sum(map(int, re.findall(said, text)))
+        print(f"      {tried} {what}, of {wanted} that were asked for", flush=True)
+        return passed, failed + (tried < wanted), skipped
 
     return summary
 
@@ -126,6 +128,14 @@ def run_host_fuzz(count, tables, seed=None):
     settings = [f"SIS_FUZZ={tables}"] + ([f"SIS_FUZZ_SEED={seed}"] if seed is not None else [])
     command = ["env", *settings, TEST / "tools" / "toolchain.sh", "host", "test", "--lib", "-q", "acpi::fuzz", "--", "--nocapture"]
     host_tests(count, f"host: damaged ACPI tables, {' '.join(settings)}", command, fuzz_summary(tables))
+
+
+def run_initramfs_fuzz(count, images, seed):
+    """The unpacker of initramfs images on damaged ones."""
+    settings = [f"SIS_FUZZ={images}", f"SIS_FUZZ_SEED={seed}"]
+    command = ["env", *settings, TEST / "tools" / "toolchain.sh", "host", "test", "--lib", "-q", "initramfs::fuzz", "--", "--nocapture"]
+    summary = fuzz_summary(images, r"initramfs fuzz: (\d+) images", "damaged initramfs images")
+    host_tests(count, f"host: damaged initramfs images, {' '.join(settings)}", command, summary)
 
 
 def run_memory_fuzz(count, operations, seed):
@@ -207,6 +217,7 @@ def main():
             run_host(count)
         if args.fuzz and not args.k:
             run_host_fuzz(count, LONG, random.randrange(1 << 32))
+            run_initramfs_fuzz(count, LONG_IMAGES, random.randrange(1 << 32))
             run_memory_fuzz(count, LONG_MEMORY, random.randrange(1 << 32))
         run_cases(count, cases, outputs, 1 if args.cpus else max(1, args.j))
     except KeyboardInterrupt:

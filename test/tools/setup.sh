@@ -6,7 +6,7 @@
 # so; elsewhere, or without the right to install, it names the packages and stops.
 #
 #   build     assembler, linker for host programs, Python, c++filt     run     QEMU and OVMF
-#   test      mtools, gdb, file-system checkers                        gdb     gdb, tmux
+#   test      mtools, gdb, file-system checkers, cpio                  gdb     gdb, tmux
 #   bochs     Bochs and the 2 MiB OVMF it needs                        net     certificates, to fetch crates
 #   rust-web  Debian's newest Rust for both bare targets               rust    Debian 13's own, likewise
 #   lint-web, lint    the formatter and clippy that go with these       update  fresh package lists
@@ -62,6 +62,8 @@ group() {
         need gdb gdb
         need dosfstools fsck.vfat
         need gdisk sgdisk
+        need cpio cpio
+        need libarchive-tools bsdcpio
         ;;
     bochs)
         need bochs bochs

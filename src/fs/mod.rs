@@ -1,0 +1,3 @@
+//! Files: what they are kept in, what they are called, and where their contents come from.
+
+pub mod initramfs;
