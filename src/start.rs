@@ -21,7 +21,7 @@ use crate::task::sched::topology::Position;
 use crate::task::schedule;
 use crate::tty::console;
 use crate::tty::options::{DEFAULT_BAUD, Selection};
-use crate::{kernel, log as klog, mm, monitor, platform, task};
+use crate::{kernel, log as klog, mm, monitor, platform, random, task};
 use alloc::vec::Vec;
 use core::fmt;
 use log::{error, info, warn};
@@ -60,6 +60,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     mm::init(boot_info::regions());
     mm::heap::name_sites_by(kernel::backtrace::allocation_site);
     platform::pc::init(found(info), machine_options(&options));
+    start_random(info, &options);
     task::init(kernel::idle::run);
     set_slice(&options);
     forget(&options);
@@ -187,6 +188,15 @@ fn report_memory() {
         regions.len(),
         usable >> 8
     );
+}
+
+/// Gives the random numbers their start: what tells this boot of this machine from others, beside what the CPU has.
+fn start_random(info: &BootInfo, options: &CommandLine<'_>) {
+    let words =
+        [Machine::unix_ns().unwrap_or(0) as u64, info.rsdp, info.times.tsc_hz, info.times.loader_start];
+    random::add(words.map(u64::to_le_bytes).as_flattened(), 0);
+    random::add(options.as_str().as_bytes(), 0);
+    random::init();
 }
 
 /// `slice=`: how long threads run before others have their turn. For tests, which want it short.

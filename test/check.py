@@ -25,6 +25,7 @@ LAYERS = [
     ["arch"],
     ["sync"],
     ["log"],
+    ["random"],
     ["acpi"],
     ["platform"],
     ["mm"],

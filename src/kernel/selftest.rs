@@ -7,6 +7,7 @@ mod locks;
 mod mm;
 mod mm_short;
 mod pci_intx;
+mod random;
 mod ring3;
 mod smp;
 mod space;
@@ -90,6 +91,7 @@ pub const TESTS: &[SelfTest] = &[
         about: "copies to and from user memory, exact to the byte where they end early",
         run: || Ok(super::user::selftest::run()?),
     },
+    SelfTest { name: "random", about: "random numbers are ready and differ", run: random::run },
     SelfTest { name: "tlb", about: "no translation outlives its mapping", run: tlb::run },
     SelfTest { name: "mm-blocks", about: "blocks of every order, each given out once", run: mm::blocks },
     SelfTest { name: "mm-heap", about: "20,000 steps of allocating and freeing", run: mm::heap },

@@ -120,6 +120,8 @@ ranks! {
         // Removed memory that readers may still look at.
         Retired "retired memory",
         Sequence "sequence lock's writer",
+        // Drawn from under whatever lock.
+        Random "random numbers",
         Serial "serial port",
         // What an experiment has found, under whatever lock.
         Findings "experiment's findings",

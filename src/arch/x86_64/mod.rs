@@ -13,6 +13,7 @@ pub mod exceptions;
 pub mod fpu;
 pub mod frame;
 pub mod gdt;
+pub mod hardware_random;
 pub mod hpet;
 pub mod idt;
 pub mod interrupts;

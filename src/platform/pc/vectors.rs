@@ -19,6 +19,7 @@ use crate::arch::x86_64::interrupts::{self as cpu_interrupts, RFLAGS_IF};
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, Exclusive, NoPreemption, VECTORS};
 use crate::platform::Handler;
+use crate::random;
 use crate::sync::{IrqLock, Rank, grace};
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
@@ -168,6 +169,7 @@ extern "sysv64" fn interrupt_handler(frame: &mut TrapFrame) {
     if slot.end.load(Ordering::Relaxed) == END_LOCAL {
         interrupts::end_of_interrupt();
     }
+    random::interrupt(vector);
     cpu.leave_interrupt();
     if depth == 0 && WAITING.get() != 0 && frame.rflags & RFLAGS_IF != 0 {
         run_deferred();
