@@ -13,6 +13,7 @@ use crate::boot::cmdline::{BadValue, CommandLine};
 use crate::boot::info::{BootInfo, BootInfoError};
 use crate::boot::memmap;
 use crate::drivers::framebuffer::Framebuffer;
+use crate::drivers::serial::live::Driven;
 use crate::kernel::panic::{self, Action};
 use crate::kernel::{boot_info, selftest};
 use crate::platform::pc::{Found, Options as MachineOptions, clock, cpus, ipi};
@@ -259,12 +260,15 @@ fn forget(options: &CommandLine<'_>) {
 
 /// Gives the serial port its line, and turns interrupts on.
 fn start_interrupts(options: &CommandLine<'_>) {
-    if let Some((port, line)) =
-        console::serial_port().and_then(|port| Some((port, Machine::serial_line(port)?)))
-    {
-        match Machine::request_line(line, "ttyS", console::serial_interrupt, port) {
-            Ok(()) => console::use_interrupt(),
-            Err(_) => warn!(target: "console", "ttyS{port}: no interrupt line; it is polled"),
+    if let Some(port) = console::serial_port() {
+        match console::drive(!options.flag("serialpoll")) {
+            Some(Driven::ByInterrupt) => {}
+            Some(Driven::ByTimer) => {
+                info!(target: "console", "ttyS{port}: no interrupt line; a timer polls it")
+            }
+            None => {
+                warn!(target: "console", "ttyS{port}: neither an interrupt line nor a timer; it is polled")
+            }
         }
     }
     match options.number("hz") {

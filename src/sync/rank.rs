@@ -122,7 +122,9 @@ ranks! {
         Sequence "sequence lock's writer",
         // Drawn from under whatever lock.
         Random "random numbers",
+        // Asks the terminal above for bytes, and gives it what has come.
         Serial "serial port",
+        SerialRings "console's bytes",
         // What an experiment has found, under whatever lock.
         Findings "experiment's findings",
         // Everybody logs.

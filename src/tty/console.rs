@@ -3,38 +3,39 @@
 //! Before it has been configured, and whenever the kernel is dying, output goes to COM1, which is set up
 //! when first needed: the very first instructions can already fail with a message.
 //!
-//! Two locks, never one inside the other. [`SERIAL`] guards the UART and what it has received: its interrupt
-//! handler takes it, so it is held with interrupts off and only for as many bytes as the FIFO has room for.
-//! [`SCREEN`] guards the text on the framebuffer, whose painting takes long: no interrupt handler touches it.
-//! Log lines made in a handler wait in the ring until [`print_log`] is called from somewhere else.
+//! It is the terminal above a serial port (`drivers::serial`): what is typed arrives in a ring by the port's interrupt,
+//! and what the monitor and programs write leaves from another one by it. The kernel's own lines, those of the log and
+//! those of a panic, go out polled, behind what is in the ring and in one piece: see `drivers::serial::port`.
+//!
+//! [`RINGS`] is taken under the port's lock. [`SCREEN`] guards the text on the framebuffer, whose painting takes long: no
+//! interrupt handler touches it. Log lines made in a handler wait in the log's ring until [`print_log`] is called from
+//! somewhere else.
 
 use super::options::{DEFAULT_BAUD, Selection};
+use crate::arch::x86_64::interrupts;
 use crate::drivers::fbcon::Console as TextConsole;
 use crate::drivers::framebuffer::Framebuffer;
-use crate::drivers::serial::uart16550::Uart;
+use crate::drivers::serial::live::{self as serial, Driven, Held};
+use crate::drivers::serial::port::{Events, Room, Upper};
+use crate::drivers::serial::settings::Character;
 use crate::log;
 use crate::platform::{Machine, Platform};
 use crate::sync::{IrqLock, Rank, SpinLock, WaitQueue, hooks};
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 /// Bytes typed ahead that are kept.
 const INPUT: usize = 1024;
+/// Bytes written that wait for the serial line.
+const OUTPUT: usize = 4096;
 
-/// The serial port in use.
-struct Serial {
-    uart: Option<Uart<<Machine as Platform>::Serial>>,
-    /// Its number; ttyS0 until configured.
-    port: usize,
-    /// Whether somebody has looked for it yet.
-    probed: bool,
-    /// Whether it interrupts when something arrives.
-    by_interrupt: bool,
-    input: [u8; INPUT],
-    first: usize,
-    len: usize,
-    /// Bytes that came by an interrupt, and by asking.
+/// Bytes between the console and its port.
+struct Rings {
+    input: Ring<INPUT>,
+    output: Ring<OUTPUT>,
     received: Received,
+    /// ^C that nobody has looked at yet.
+    interrupt_keys: usize,
 }
 
 /// How bytes have come in.
@@ -46,19 +47,26 @@ pub struct Received {
     pub lost: u64,
 }
 
-static SERIAL: IrqLock<Serial> = IrqLock::new(
-    Rank::Serial,
-    Serial {
-        uart: None,
-        port: 0,
-        probed: false,
-        by_interrupt: false,
-        input: [0; INPUT],
-        first: 0,
-        len: 0,
+static RINGS: IrqLock<Rings> = IrqLock::new(
+    Rank::SerialRings,
+    Rings {
+        input: Ring::new(),
+        output: Ring::new(),
         received: Received { by_interrupt: 0, polled: 0, lost: 0 },
+        interrupt_keys: 0,
     },
 );
+
+/// The port's number; [`NO_PORT`] if there is none.
+static PORT: AtomicUsize = AtomicUsize::new(NO_PORT);
+const NO_PORT: usize = usize::MAX;
+/// Whether somebody has looked for it yet.
+static PROBED: AtomicBool = AtomicBool::new(false);
+/// Whether it interrupts.
+static BY_INTERRUPT: AtomicBool = AtomicBool::new(false);
+
+/// Whether the kernel is dying.
+static DYING: AtomicBool = AtomicBool::new(false);
 
 /// The framebuffer; its text is apart, so that its 128 KiB of zeros stay out of the image file.
 static SCREEN: SpinLock<Option<Framebuffer>> = SpinLock::new(Rank::Screen, None);
@@ -69,60 +77,141 @@ static IS_STALE: AtomicBool = AtomicBool::new(false);
 /// What the screen shows. Locked only while [`SCREEN`] is.
 static TEXT: SpinLock<TextConsole> = SpinLock::new(Rank::ScreenText, TextConsole::new());
 
-impl Serial {
-    fn open(&mut self, port: Option<(usize, u32)>) {
-        self.probed = true;
-        self.by_interrupt = false;
-        self.uart = port.and_then(|(number, baud)| {
-            self.port = number;
-            Uart::probe(Machine::serial(number)?, baud).ok()
-        });
+struct Ring<const N: usize> {
+    bytes: [u8; N],
+    first: usize,
+    len: usize,
+}
+
+impl<const N: usize> Ring<N> {
+    const fn new() -> Self {
+        Self { bytes: [0; N], first: 0, len: 0 }
     }
 
-    fn push(&mut self, byte: u8) {
-        if self.len == INPUT {
-            self.received.lost += 1;
-            return;
+    /// False if it is full.
+    fn push(&mut self, byte: u8) -> bool {
+        if self.len == N {
+            return false;
         }
-        self.input[(self.first + self.len) % INPUT] = byte;
+        self.bytes[(self.first + self.len) % N] = byte;
         self.len += 1;
+        true
+    }
+
+    /// Takes the first such byte out, wherever it is.
+    fn remove(&mut self, unwanted: u8) {
+        let mut is_gone = false;
+        for _ in 0..self.len {
+            match self.pop() {
+                Some(byte) if byte == unwanted && !is_gone => is_gone = true,
+                Some(byte) => _ = self.push(byte),
+                None => {}
+            }
+        }
     }
 
     fn pop(&mut self) -> Option<u8> {
         self.len = self.len.checked_sub(1)?;
-        let byte = self.input[self.first];
-        self.first = (self.first + 1) % INPUT;
+        let byte = self.bytes[self.first];
+        self.first = (self.first + 1) % N;
         Some(byte)
     }
 }
 
-/// Sends bytes, a FIFO's worth at a time, with interrupts on in between.
-fn write_serial(mut bytes: &[u8]) {
-    while !bytes.is_empty() {
-        let mut serial = SERIAL.lock();
-        if !serial.probed {
-            serial.open(Some((0, DEFAULT_BAUD)));
+/// What stands above the port.
+struct Terminal;
+
+impl Upper for Terminal {
+    /// Damaged characters and breaks are nothing that was typed.
+    fn received(&self, characters: &[Character]) -> Room {
+        let mut rings = RINGS.lock();
+        for character in characters.iter().filter(|character| !character.is_bad()) {
+            rings.interrupt_keys += usize::from(character.byte == CTRL_C);
+            if !rings.input.push(character.byte) {
+                rings.received.lost += 1;
+            }
+            let by_interrupt = BY_INTERRUPT.load(Ordering::Relaxed);
+            let Received { by_interrupt: counted, polled, .. } = &mut rings.received;
+            *(if by_interrupt { counted } else { polled }) += 1;
         }
-        let Some(uart) = &mut serial.uart else { return };
-        let mut sent = uart.try_write(bytes);
-        if sent == 0 {
-            // No room: wait for one byte, within the driver's bound.
-            uart.write_byte(bytes[0]);
-            sent = 1;
+        Room::Enough
+    }
+
+    fn fill(&self, to: &mut [u8]) -> usize {
+        let mut rings = RINGS.lock();
+        let mut len = 0;
+        while len < to.len() {
+            let Some(byte) = rings.output.pop() else { break };
+            to[len] = byte;
+            len += 1;
         }
-        bytes = &bytes[sent..];
+        len
+    }
+
+    fn notify(&self, events: Events) {
+        // A dying kernel wakes nobody: it could wait for the list's lock for ever.
+        if !events.contains(Events::RECEIVED) || DYING.load(Ordering::Relaxed) {
+            return;
+        }
+        // What comes while a line is printed may come under whatever lock.
+        if Machine::in_interrupt() || hooks::preemption_depth() == 0 {
+            has_come(0);
+        } else {
+            Machine::defer(has_come, 0);
+        }
     }
 }
 
-/// Writes text to both; a line feed becomes CR LF. The screen is painted later: see [`paint`].
-fn write(text: &str) {
+/// Opens the port, and lets go of the one before.
+fn open(port: Option<(usize, u32)>) -> Option<serial::Found> {
+    PROBED.store(true, Ordering::Relaxed);
+    serial::close(PORT.swap(NO_PORT, Ordering::Relaxed));
+    let (number, baud) = port?;
+    let found = serial::open(number, baud)?;
+    serial::attach(number, &Terminal);
+    PORT.store(number, Ordering::Relaxed);
+    Some(found)
+}
+
+/// The port's number. Before anybody has chosen one it is ttyS0.
+fn port() -> Option<usize> {
+    if !PROBED.load(Ordering::Relaxed) {
+        open(Some((0, DEFAULT_BAUD)));
+    }
+    Some(PORT.load(Ordering::Relaxed)).filter(|&port| port != NO_PORT)
+}
+
+/// Puts bytes into the ring, from which they leave by interrupt. Where that could not be, since interrupts are off or
+/// nobody serves the port yet, they go out as the kernel's own lines do.
+fn write_serial(mut bytes: &[u8]) {
+    let Some(port) = port() else { return };
+    if serial::driven(port).is_none() || Machine::in_interrupt() || !interrupts::are_on() {
+        Held::new(port).write(bytes);
+        return;
+    }
+    while !bytes.is_empty() {
+        let mut rings = RINGS.lock();
+        let len = bytes.iter().take_while(|&&byte| rings.output.push(byte)).count();
+        drop(rings);
+        serial::start_tx(port);
+        bytes = &bytes[len..];
+        // If the ring is full, whoever writes so much lends a hand; or waits, while a line of the log goes out.
+        if !bytes.is_empty() && !serial::push(port) && serial::driven(port).is_none() {
+            return;
+        }
+    }
+}
+
+/// Writes text to both; a line feed becomes CR LF. The screen is painted later: see [`paint`]. To the serial line it goes
+/// by `send`.
+fn write(text: &str, send: &dyn Fn(&[u8])) {
     for piece in text.split_inclusive('\n') {
         let (line, end) = match piece.strip_suffix('\n') {
             Some(line) => (line, "\r\n"),
             None => (piece, ""),
         };
-        for part in [line, end] {
-            write_serial(part.as_bytes());
+        for part in [line, end].iter().filter(|part| !part.is_empty()) {
+            send(part.as_bytes());
             let screen = SCREEN.lock();
             TEXT.lock().write(part.as_bytes());
             IS_STALE.store(true, Ordering::Relaxed);
@@ -148,13 +237,7 @@ pub struct Found {
 
 /// Sets up the devices of `selection`. What was written before stays on the serial line only.
 pub fn configure(selection: &Selection, framebuffer: Option<Framebuffer>) -> Found {
-    let mut serial = SERIAL.lock();
-    if let Some(uart) = &mut serial.uart {
-        uart.flush();
-    }
-    serial.open(selection.serial);
-    let chip = serial.uart.as_ref().map(|uart| (uart.model().name(), uart.model().depth()));
-    drop(serial);
+    let chip = open(selection.serial).map(|found| (found.model.name(), found.depth));
 
     let mut screen = SCREEN.lock();
     *screen = framebuffer.filter(|_| selection.framebuffer);
@@ -168,23 +251,22 @@ pub fn configure(selection: &Selection, framebuffer: Option<Framebuffer>) -> Fou
 
 /// The serial port in use, if there is one.
 pub fn serial_port() -> Option<usize> {
-    let serial = SERIAL.lock();
-    serial.uart.as_ref().map(|_| serial.port)
+    port()
 }
 
-/// From here on the serial port interrupts when something arrives, and [`serial_interrupt`] is called then.
-pub fn use_interrupt() {
-    let mut serial = SERIAL.lock();
-    if let Some(uart) = &mut serial.uart {
-        uart.set_receive_interrupt(true);
-        serial.by_interrupt = true;
-    }
+/// From here on the serial port interrupts when there is something to do, or a timer looks after it. `None` if neither is
+/// possible: then it has to be asked.
+pub fn drive(by_interrupt: bool) -> Option<Driven> {
+    let driven = serial::drive(port()?, by_interrupt);
+    BY_INTERRUPT.store(driven == Some(Driven::ByInterrupt), Ordering::Relaxed);
+    driven
 }
 
 /// Who waits for something typed.
 pub static READERS: WaitQueue = WaitQueue::new();
 
-/// What ^C interrupts: `fn() -> bool`, which says whether there was anything. Called in an interrupt handler.
+/// What ^C interrupts: `fn() -> bool`, which says whether there was anything. Called with no lock held, in an interrupt
+/// handler or not.
 static INTERRUPT_KEY: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 const CTRL_C: u8 = 0x03;
 
@@ -199,53 +281,38 @@ fn interrupt_key() -> bool {
     !interrupt.is_null() && unsafe { core::mem::transmute::<*mut (), fn() -> bool>(interrupt) }()
 }
 
-/// The serial port's interrupt handler: empties the receiver.
-pub fn serial_interrupt(_: usize) {
-    let mut came = false;
-    loop {
-        let mut serial = SERIAL.lock();
-        let Some(byte) = serial.uart.as_mut().and_then(Uart::try_read) else { break };
-        serial.received.by_interrupt += 1;
-        if byte == CTRL_C {
-            drop(serial);
-            if interrupt_key() {
-                continue;
-            }
-            serial = SERIAL.lock();
+/// Something has been typed. A ^C that has interrupted something is taken back.
+fn has_come(_: usize) {
+    let keys = core::mem::take(&mut RINGS.lock().interrupt_keys);
+    for _ in 0..keys {
+        if interrupt_key() {
+            RINGS.lock().input.remove(CTRL_C);
         }
-        serial.push(byte);
-        came = true;
     }
-    if came {
-        READERS.wake_all();
-    }
+    READERS.wake_all();
 }
 
 /// How bytes have come in so far.
 pub fn received() -> Received {
-    SERIAL.lock().received
+    RINGS.lock().received
 }
 
 /// The next byte typed, if there is one.
 pub fn read() -> Option<u8> {
-    let mut serial = SERIAL.lock();
-    let mut byte = serial.pop();
-    if byte.is_none() && !serial.by_interrupt {
-        byte = serial.uart.as_mut().and_then(Uart::try_read);
-        serial.received.polled += u64::from(byte.is_some());
+    if must_poll() {
+        serial::poll(port()?);
     }
-    byte
+    RINGS.lock().input.pop()
 }
 
-/// Whether [`read`] has something that came by an interrupt.
+/// Whether [`read`] has something.
 pub fn has_input() -> bool {
-    SERIAL.lock().len > 0
+    RINGS.lock().input.len > 0
 }
 
-/// Whether the UART must be asked for what it has received: then there is no sleeping until it interrupts.
+/// Whether the port must be asked for what it has received: then there is no sleeping until it interrupts.
 pub fn must_poll() -> bool {
-    let serial = SERIAL.lock();
-    serial.uart.is_some() && !serial.by_interrupt
+    port().is_some_and(|port| serial::driven(port).is_none())
 }
 
 /// What to do when there is nothing else to do: prints what waits.
@@ -267,8 +334,8 @@ pub fn drain() {
     if SCREEN.try_lock().is_some() {
         paint();
     }
-    if let Some(mut serial) = SERIAL.try_lock() {
-        serial.uart.as_mut().map(Uart::flush);
+    if let Some(port) = port() {
+        serial::drain(port);
     }
 }
 
@@ -291,40 +358,44 @@ static PRINTER: SpinLock<()> = SpinLock::new(Rank::Printer, ());
 
 fn print_line(buffer: &mut log::LineBuffer) {
     if let Some(line) = log::next_for_console(buffer) {
-        write(line);
-        write("\n");
+        let held = port().map(Held::new);
+        let send = |bytes: &[u8]| _ = held.as_ref().map(|held| held.write(bytes));
+        write(line, &send);
+        write("\n", &send);
     }
 }
 
-/// The console as a `fmt::Write`. What is written reaches the serial line at once, and the screen when nothing
-/// is left to do.
+/// The console as a `fmt::Write`. What is written leaves by the serial line as fast as that can, and is on the screen when
+/// nothing is left to do.
 pub struct Output;
 
 impl Write for Output {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        write(text);
+        write(text, &write_serial);
         Ok(())
     }
 }
 
-/// The console of a dying kernel: it takes the locks from whoever has them.
-pub struct Emergency(());
+/// The console of a dying kernel: it takes the locks from whoever has them. What others had written comes out first, and
+/// nothing of theirs afterwards.
+pub struct Emergency(Option<Held>);
 
 impl Emergency {
     /// For panics alone: nothing else may run on this CPU afterwards.
     pub fn new() -> Self {
+        DYING.store(true, Ordering::Relaxed);
         // SAFETY: the holder of the locks is the code that panicked, and will not go on.
         unsafe {
-            SERIAL.force_unlock();
+            serial::break_in(PORT.load(Ordering::Relaxed));
+            RINGS.force_unlock();
             SCREEN.force_unlock();
             TEXT.force_unlock();
         }
         // Whatever `console=` says: a panic is worth a line that may be watched.
-        let mut serial = SERIAL.lock();
-        if serial.uart.is_none() {
-            serial.open(Some((0, DEFAULT_BAUD)));
+        if port().is_none() {
+            open(Some((0, DEFAULT_BAUD)));
         }
-        Self(())
+        Self(port().map(Held::new))
     }
 }
 
@@ -336,7 +407,7 @@ impl Default for Emergency {
 
 impl Write for Emergency {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        write(text);
+        write(text, &|bytes| _ = self.0.as_ref().map(|held| held.write(bytes)));
         // Line by line: a fault in between shows how far it came.
         if text.ends_with('\n') {
             paint();

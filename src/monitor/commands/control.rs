@@ -42,6 +42,7 @@ pub fn poweroff<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
 }
 
 pub fn selftest<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    console::drain();
     match call.words.next() {
         None => {
             selftest::run_all();
@@ -69,6 +70,8 @@ pub fn bench<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
             Unit::Ticks => "ticks",
             Unit::Nanoseconds => "ns",
         };
+        // What was written leaves by interrupts, which would be counted.
+        console::drain();
         let _ = match (one.run)() {
             Some(hundredths) => {
                 let (whole, part) = (hundredths / 100, hundredths % 100);

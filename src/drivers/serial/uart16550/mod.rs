@@ -1,8 +1,8 @@
-//! The 16550 UART and its ancestors: the serial console, polled.
+//! The 16550 UART and its ancestors: one byte at a time, or one FIFO at a time.
 //!
 //! `platform` says where the registers are (ports 3F8h.. for COM1, or memory) by implementing
-//! [`SerialRegisters`]; everything else is here and runs on the host against a model. Interrupts stay off
-//! (IER = 0).
+//! [`SerialRegisters`]; everything else is here and runs on the host against a model. This is the chip as such, without
+//! interrupts: what the console of a kernel that starts, or dies, needs. [`Port`](super::port::Port) is built on it.
 //!
 //! Invariants:
 //! * no call waits without a bound: a transmitter that never gets ready costs one long wait, and from then
@@ -13,14 +13,17 @@
 //! Source: National Semiconductor PC16550D data sheet (June 1995), section 8 "Registers", whose parts are
 //! named below.
 
-mod registers;
+mod probe;
+pub(super) mod registers;
 #[cfg(test)]
 mod tests;
 
 use core::fmt;
 
+use super::settings::Character;
 use crate::platform::SerialRegisters;
-use registers::{FLOATING, FifoControl, LineControl, LineStatus, ModemControl, ModemStatus};
+pub use probe::ProbeError;
+use registers::{FLOATING, LineControl, LineStatus};
 pub use registers::{InterruptEnable, reg};
 
 /// The input clock of every PC's UART, 1.8432 MHz, by the 16 of its baud generator (section 8.3).
@@ -63,30 +66,6 @@ impl Model {
     }
 }
 
-/// Why [`Uart::probe`] found no port to use.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum ProbeError {
-    /// Every register reads as ones.
-    FloatingBus,
-    /// The interrupt enable register does not hold what is written to it.
-    InterruptEnable,
-    /// In loopback the modem's inputs do not show its outputs.
-    Loopback,
-    /// No divisor gives this baud rate within 3 %.
-    Baud(u32),
-}
-
-impl fmt::Display for ProbeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::FloatingBus => f.write_str("no UART: all registers read 0xff"),
-            Self::InterruptEnable => f.write_str("no UART: interrupt enable register does not read back"),
-            Self::Loopback => f.write_str("no UART: loopback test failed"),
-            Self::Baud(baud) => write!(f, "{baud} baud is not a rate that a UART can make"),
-        }
-    }
-}
-
 /// Events on the line since the probe.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Counters {
@@ -100,8 +79,10 @@ pub struct Counters {
 
 /// A UART that was found and set up.
 pub struct Uart<R> {
-    regs: R,
+    pub(super) regs: R,
     model: Model,
+    /// Bytes that the FIFO holds, as the probe has found out.
+    depth: u8,
     /// Bytes that the transmitter takes before its status must be read again.
     room: u8,
     /// The last wait for the transmitter was in vain.
@@ -112,62 +93,14 @@ pub struct Uart<R> {
 }
 
 impl<R: SerialRegisters> Uart<R> {
-    /// Looks for a UART behind `regs`; if there is one, sets it to `baud`, 8 data bits, no parity, 1 stop bit,
-    /// FIFO on, DTR and RTS raised, interrupts off. Bytes received before are thrown away; what the firmware
-    /// or the loader sent last is let out first.
-    pub fn probe(regs: R, baud: u32) -> Result<Self, ProbeError> {
-        let divisor = divisor(baud).ok_or(ProbeError::Baud(baud))?;
-        if [reg::LSR, reg::LCR, reg::MCR, reg::IER_DLM].iter().all(|&r| regs.read(r) == FLOATING) {
-            return Err(ProbeError::FloatingBus);
-        }
-        let mut uart = Self {
-            regs,
-            model: Model::Uart8250,
-            room: 0,
-            stuck: false,
-            pending: LineStatus::empty(),
-            counters: Counters::default(),
-        };
-        // The loopback below cuts the line, and clearing the FIFO would eat what is in it.
-        uart.wait_for(LineStatus::TRANSMITTER_EMPTY, SPINS);
-
-        // Section 8.7: bits 4 to 7 of the interrupt enable register are always 0.
-        uart.regs.write(reg::LCR, LineControl::WORD_8.bits());
-        for value in [0x0f, 0x00] {
-            uart.regs.write(reg::IER_DLM, value);
-            // Bits 4 and 5 exist in later chips, for sleep modes: they are not looked at.
-            if uart.regs.read(reg::IER_DLM) & 0xcf != value {
-                return Err(ProbeError::InterruptEnable);
-            }
-        }
-        uart.loopback_test()?;
-
-        uart.regs.write(reg::LCR, LineControl::DLAB.bits());
-        let [low, high] = divisor.to_le_bytes();
-        uart.regs.write(reg::RBR_THR_DLL, low);
-        uart.regs.write(reg::IER_DLM, high);
-        uart.regs.write(reg::LCR, LineControl::WORD_8.bits());
-
-        uart.model = uart.enable_fifo();
-        let lines = ModemControl::DTR | ModemControl::RTS | ModemControl::OUT2;
-        uart.regs.write(reg::MCR, lines.bits());
-
-        // Bytes and errors from before the probe are none of ours (without a FIFO nothing has cleared them).
-        for _ in 0..uart.model.depth() {
-            uart.regs.read(reg::RBR_THR_DLL);
-        }
-        uart.regs.read(reg::LSR);
-        uart.regs.read(reg::MSR);
-        uart.room = 0;
-        uart.stuck = false;
-        uart.pending = LineStatus::empty();
-        uart.counters = Counters::default();
-        Ok(uart)
-    }
-
     /// Which chip it is.
     pub fn model(&self) -> Model {
         self.model
+    }
+
+    /// Bytes that the transmitter takes when it is empty, and that the receiver keeps.
+    pub fn depth(&self) -> u8 {
+        self.depth
     }
 
     /// What went wrong on the line so far.
@@ -178,13 +111,12 @@ impl<R: SerialRegisters> Uart<R> {
     /// Sends one byte; waits for room at most [`SPINS`] reads. `false`: it was dropped, and counted.
     pub fn write_byte(&mut self, byte: u8) -> bool {
         if self.room == 0 {
-            let spins = if self.stuck { 1 } else { SPINS };
-            self.stuck = !self.wait_for(LineStatus::THR_EMPTY, spins);
+            self.stuck = !self.wait_for(LineStatus::THR_EMPTY, self.patience());
             if self.stuck {
                 self.counters.dropped = self.counters.dropped.saturating_add(1);
                 return false;
             }
-            self.room = self.model.depth();
+            self.room = self.depth;
         }
         self.room -= 1;
         self.regs.write(reg::RBR_THR_DLL, byte);
@@ -202,7 +134,7 @@ impl<R: SerialRegisters> Uart<R> {
     /// lock with interrupts off: they let go of it between two calls.
     pub fn try_write(&mut self, bytes: &[u8]) -> usize {
         if self.room == 0 && self.line_status().contains(LineStatus::THR_EMPTY) {
-            self.room = self.model.depth();
+            self.room = self.depth;
         }
         let count = bytes.len().min(self.room.into());
         for &byte in &bytes[..count] {
@@ -212,38 +144,62 @@ impl<R: SerialRegisters> Uart<R> {
         count
     }
 
-    /// Asks for an interrupt when bytes have arrived, or stops asking.
-    pub fn set_receive_interrupt(&mut self, on: bool) {
-        self.regs.write(reg::IER_DLM, if on { InterruptEnable::RECEIVED.bits() } else { 0 });
+    /// How many bytes [`try_write`](Self::try_write) takes now.
+    pub fn room(&mut self) -> usize {
+        if self.room == 0 && self.line_status().contains(LineStatus::THR_EMPTY) {
+            self.room = self.depth;
+        }
+        self.room.into()
+    }
+
+    /// How often it is worth while to look whether the transmitter is ready.
+    pub(super) fn patience(&self) -> u32 {
+        if self.stuck { 1 } else { SPINS }
+    }
+
+    /// Sets the divisor and the line's format. What is being sent goes out first. The divisor lies over the data and the
+    /// interrupt enable register meanwhile: nobody else may touch the chip.
+    pub(super) fn set_line(&mut self, divisor: u16, format: LineControl) {
+        self.flush();
+        self.regs.write(reg::LCR, (format | LineControl::DLAB).bits());
+        let [low, high] = divisor.to_le_bytes();
+        self.regs.write(reg::RBR_THR_DLL, low);
+        self.regs.write(reg::IER_DLM, high);
+        self.regs.write(reg::LCR, format.bits());
     }
 
     /// Waits, within the same bound, until the last bit has left: before a reset, or before the line
     /// is set anew. `false` if it did not.
     pub fn flush(&mut self) -> bool {
-        let spins = if self.stuck { 1 } else { SPINS };
-        self.stuck = !self.wait_for(LineStatus::TRANSMITTER_EMPTY, spins);
+        self.stuck = !self.wait_for(LineStatus::TRANSMITTER_EMPTY, self.patience());
         !self.stuck
     }
 
     /// The next byte received, if there is one. Bytes with a parity or framing error, and the 0 that a break
     /// leaves, are counted and skipped.
     pub fn try_read(&mut self) -> Option<u8> {
-        for _ in 0..=self.model.depth() {
-            if !self.line_status().contains(LineStatus::DATA_READY) {
-                return None;
-            }
-            let byte = self.regs.read(reg::RBR_THR_DLL);
-            let errors = core::mem::replace(&mut self.pending, LineStatus::empty());
-            if !errors.intersects(LineStatus::BAD_BYTE) {
-                return Some(byte);
+        for _ in 0..=self.depth {
+            let character = self.receive()?;
+            if !character.is_bad() {
+                return Some(character.byte);
             }
         }
         None
     }
 
+    /// The next character received, with all that is wrong with it.
+    pub fn receive(&mut self) -> Option<Character> {
+        if !self.line_status().contains(LineStatus::DATA_READY) {
+            return None;
+        }
+        let byte = self.regs.read(reg::RBR_THR_DLL);
+        let errors = core::mem::replace(&mut self.pending, LineStatus::empty());
+        Some(Character::new(byte, errors))
+    }
+
     /// Section 8.4. The only place that reads the line status: counts the errors that this clears, and keeps
     /// those of the byte on top for `try_read`. A port that has vanished shows all ones: neither data nor errors.
-    fn line_status(&mut self) -> LineStatus {
+    pub(super) fn line_status(&mut self) -> LineStatus {
         let value = self.regs.read(reg::LSR);
         if value == FLOATING {
             return LineStatus::empty();
@@ -257,7 +213,8 @@ impl<R: SerialRegisters> Uart<R> {
         if !status.contains(LineStatus::BREAK) {
             count(&mut self.counters.framing_errors, LineStatus::FRAMING);
         }
-        self.pending |= status & LineStatus::BAD_BYTE;
+        // An overrun is noticed with whichever byte is on top: behind what the FIFO holds, some are missing.
+        self.pending |= status & (LineStatus::BAD_BYTE | LineStatus::OVERRUN);
         status
     }
 
@@ -270,44 +227,6 @@ impl<R: SerialRegisters> Uart<R> {
         }
         false
     }
-
-    /// Section 8.8, bit 4: in loopback the modem's outputs are its inputs. Two patterns, one the complement of
-    /// the other; then all is off, since the chip must leave loopback before it can be heard.
-    fn loopback_test(&self) -> Result<(), ProbeError> {
-        let tests = [
-            (ModemControl::RTS | ModemControl::OUT2, ModemStatus::CTS | ModemStatus::DCD),
-            (ModemControl::DTR | ModemControl::OUT1, ModemStatus::DSR | ModemStatus::RI),
-        ];
-        let passed = tests.iter().all(|(outputs, inputs)| {
-            self.regs.write(reg::MCR, (*outputs | ModemControl::LOOPBACK).bits());
-            // The low half tells which inputs changed: not looked at.
-            ModemStatus::from_bits_retain(self.regs.read(reg::MSR) & 0xf0) == *inputs
-        });
-        self.regs.write(reg::MCR, 0);
-        if passed { Ok(()) } else { Err(ProbeError::Loopback) }
-    }
-
-    /// Sections 8.5 and 8.6: turns the FIFOs on, cleared, and tells by what the chip says to it which one it is.
-    fn enable_fifo(&self) -> Model {
-        let on = FifoControl::ENABLE | FifoControl::TRIGGER_14;
-        let clear = FifoControl::CLEAR_RECEIVER | FifoControl::CLEAR_TRANSMITTER;
-        // ENABLE first: the other bits are not taken while it is off.
-        self.regs.write(reg::IIR_FCR, on.bits());
-        self.regs.write(reg::IIR_FCR, (on | clear).bits());
-        match self.regs.read(reg::IIR_FCR) >> 6 {
-            0b11 => return Model::Uart16550A,
-            0b00 => {}
-            _ => {
-                self.regs.write(reg::IIR_FCR, 0);
-                return Model::Uart16550;
-            }
-        }
-        let holds = |value| {
-            self.regs.write(reg::SCR, value);
-            self.regs.read(reg::SCR) == value
-        };
-        if holds(0x55) && holds(0xaa) { Model::Uart16450 } else { Model::Uart8250 }
-    }
 }
 
 impl<R: SerialRegisters> fmt::Write for Uart<R> {
@@ -318,7 +237,7 @@ impl<R: SerialRegisters> fmt::Write for Uart<R> {
 }
 
 /// The divisor for a baud rate, if one comes within 3 %: more, and a byte's last bit is read wrong.
-const fn divisor(baud: u32) -> Option<u16> {
+pub(super) const fn divisor(baud: u32) -> Option<u16> {
     if baud == 0 || baud > BASE_BAUD {
         return None;
     }

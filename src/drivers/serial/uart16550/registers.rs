@@ -43,11 +43,19 @@ bitflags! {
 }
 
 bitflags! {
-    /// Line control (section 8.1).
+    /// Line control (section 8.1). The two low bits are the data bits less five.
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
     pub struct LineControl: u8 {
         /// Eight data bits; with no other bit set: one stop bit, no parity.
         const WORD_8 = 0b11;
+        /// Two stop bits; one and a half with five data bits.
+        const STOP_2 = 1 << 2;
+        const PARITY = 1 << 3;
+        const EVEN = 1 << 4;
+        /// The parity bit is constant: the opposite of `EVEN`.
+        const STICK = 1 << 5;
+        /// Holds the line at 0.
+        const BREAK = 1 << 6;
         /// Divisor latch access: offsets 0 and 1 are the divisor.
         const DLAB = 1 << 7;
     }
@@ -58,7 +66,10 @@ bitflags! {
         const ENABLE = 1 << 0;
         const CLEAR_RECEIVER = 1 << 1;
         const CLEAR_TRANSMITTER = 1 << 2;
-        /// The receiver's interrupt comes at 14 bytes of 16. Of no effect while interrupts are off.
+        /// The receiver interrupts at 4 bytes; without a trigger bit at the first.
+        const TRIGGER_4 = 0b01 << 6;
+        /// At 8 of 16: half the FIFO for what is under way, half for the time until somebody comes.
+        const TRIGGER_8 = 0b10 << 6;
         const TRIGGER_14 = 0b11 << 6;
     }
 
@@ -94,9 +105,34 @@ bitflags! {
     /// Modem status (section 8.9). In loopback CTS shows RTS, DSR shows DTR, RI shows OUT1, DCD shows OUT2.
     #[derive(Clone, Copy, Debug, Eq, PartialEq)]
     pub struct ModemStatus: u8 {
+        // What changed since the register was read last. RI: only its end counts.
+        const CTS_CHANGED = 1 << 0;
+        const DSR_CHANGED = 1 << 1;
+        const RI_ENDED = 1 << 2;
+        const DCD_CHANGED = 1 << 3;
         const CTS = 1 << 4;
         const DSR = 1 << 5;
         const RI = 1 << 6;
         const DCD = 1 << 7;
     }
+}
+
+/// Interrupt identification (section 8.6): the most urgent reason, until there is none. The driver asks for few of them: it
+/// looks at the line status whatever the reason was.
+#[cfg_attr(not(test), allow(dead_code))]
+pub mod iir {
+    /// Set: no reason.
+    pub const NONE: u8 = 1 << 0;
+    /// What of the register is the reason, and the reasons from the most urgent on.
+    pub const REASON: u8 = 0b1110;
+    /// Over when the line status is read.
+    pub const LINE_STATUS: u8 = 0b0110;
+    /// Over when less than the trigger level is left.
+    pub const RECEIVED: u8 = 0b0100;
+    /// Bytes below the trigger level, and none has come for the time of four. Over when one is read.
+    pub const TIMEOUT: u8 = 0b1100;
+    /// Over when this register is read, or the transmitter written.
+    pub const TRANSMITTER_EMPTY: u8 = 0b0010;
+    /// Over when the modem status is read.
+    pub const MODEM_STATUS: u8 = 0b0000;
 }

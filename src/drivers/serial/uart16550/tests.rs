@@ -24,6 +24,8 @@ struct Chip {
     held: [u8; 8],
     divisor: [u8; 2],
     received: VecDeque<(u8, LineStatus)>,
+    /// Of its FIFO.
+    depth: u8,
     fresh_errors: LineStatus,
     fifo: usize,
     sent: Vec<u8>,
@@ -41,6 +43,7 @@ fn bus_with(kind: Kind) -> Bus {
         held: [0; 8],
         divisor: [0; 2],
         received: VecDeque::new(),
+        depth: 16,
         fresh_errors: LineStatus::empty(),
         fifo: 0,
         sent: Vec::new(),
@@ -117,9 +120,17 @@ impl Chip {
         };
         match r {
             0 | 1 if self.has(reg::LCR, 0x80) => self.divisor[usize::from(r)] = value,
+            0 if self.has(reg::MCR, 0x10) => {
+                let depth = if self.has(reg::IIR_FCR, 1) { usize::from(self.depth) } else { 1 };
+                if self.received.len() < depth {
+                    self.received.push_back((value, LineStatus::empty()));
+                } else {
+                    self.fresh_errors |= LineStatus::OVERRUN;
+                }
+            }
             0 => {
                 self.fifo += 1;
-                self.overfilled |= self.fifo > usize::from(model.depth());
+                self.overfilled |= self.fifo > usize::from(model.depth().min(self.depth));
                 self.countdown = self.busy.unwrap_or(u32::MAX);
                 self.sent.push(value);
             }
@@ -170,6 +181,32 @@ fn every_model_is_told_and_set_up() {
         assert_eq!(model == Model::Uart16550, chip.held[2] == 0, "a broken FIFO is off");
         assert_eq!(chip.sent, [], "the probe sends nothing");
     }
+}
+
+#[test]
+fn the_fifos_depth_is_found_out_and_not_exceeded() {
+    for depth in [1, 4, 16, 32, 64, 128] {
+        let bus = bus_with(Kind::Chip(Model::Uart16550A));
+        bus.0.borrow_mut().depth = depth;
+        let mut uart = probe(&bus).expect("a UART");
+        assert_eq!(uart.depth(), depth);
+        assert_eq!(
+            (uart.try_read(), uart.counters()),
+            (None, Counters::default()),
+            "nothing of the test is left"
+        );
+        if depth <= 16 {
+            uart.write_bytes(&[b'x'; 300]);
+            assert!(!bus.0.borrow().overfilled);
+        }
+    }
+    // One that swallows everything, and one whose transmitter is stuck: what the name says must do.
+    let bus = bus_with(Kind::Chip(Model::Uart16550A));
+    bus.0.borrow_mut().depth = 200;
+    assert_eq!(probe(&bus).expect("a UART").depth(), 16);
+    let bus = bus_with(Kind::Chip(Model::Uart16550A));
+    bus.0.borrow_mut().busy = None;
+    assert_eq!(probe(&bus).expect("a UART").depth(), 16);
 }
 
 #[test]
