@@ -162,7 +162,7 @@ fn accuse(cpu: usize, verdict: Verdict, rate: Rate) {
 
 fn compare_adjust(cpu: usize) {
     let Some(exchange) = EXCHANGE.on(cpu) else { return };
-    let more = exchange.adjust.load(Ordering::Relaxed).wrapping_sub(tsc::adjustment()).cast_signed();
+    let more = exchange.adjust.load(Ordering::Relaxed).wrapping_sub(tsc::adjustment()) as i64;
     if more != 0 {
         warn!(target: "smp", "CPU {cpu}: IA32_TSC_ADJUST is the boot CPU's and {more}");
     }
