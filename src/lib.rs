@@ -20,6 +20,7 @@ pub mod arch;
 pub mod avl;
 pub mod boot;
 pub mod drivers;
+pub mod errno;
 #[cfg(any(test, target_os = "none"))]
 pub mod fs;
 pub mod kernel;

@@ -188,8 +188,18 @@ impl<C: Cpus, const N: usize> Epochs<C, N> {
 
     /// Has what was replaced freed when no reader has it any more: by [`Self::collect`], later.
     pub fn retire<T: Send>(&self, old: Retired<T>) {
-        let Some(node) = old.take() else { return };
-        let link = node.cast::<Link>();
+        if let Some(node) = old.take() {
+            // SAFETY: out of a box, with its link first, and unlinked by who replaced it.
+            unsafe { self.retire_link(node.cast()) };
+        }
+    }
+
+    /// The same for what has a link of its own. With any lock held that is not as far down as the queue's.
+    ///
+    /// # Safety
+    /// No reader that begins from now on can come to it, and nobody retires it again. What the link's function does
+    /// with it is right when all readers are gone, on whatever CPU and in whatever thread calls [`Self::collect`].
+    pub unsafe fn retire_link(&self, link: NonNull<Link>) {
         let epoch = self.begin();
         // SAFETY: unlinked, so the link is ours to write; nobody reads it but through the queue.
         unsafe { (*link.as_ptr()).epoch = epoch };
@@ -238,10 +248,23 @@ impl<C: Cpus, const N: usize> Default for Epochs<C, N> {
 
 /// At the beginning of everything that may be retired, so that retiring needs no memory.
 #[repr(C)]
-struct Link {
+#[derive(Debug)]
+pub struct Link {
     next: *mut Link,
     epoch: u64,
     free: unsafe fn(NonNull<Link>),
+}
+
+// SAFETY: it is written by who retires, and then under the queue's lock.
+unsafe impl Send for Link {}
+// SAFETY: shared it shows nothing.
+unsafe impl Sync for Link {}
+
+impl Link {
+    /// Not retired yet; `free` will be called with it, once.
+    pub const fn new(free: unsafe fn(NonNull<Self>)) -> Self {
+        Self { next: null_mut(), epoch: 0, free }
+    }
 }
 
 #[repr(C)]
@@ -316,7 +339,7 @@ pub struct Fresh<T>(Box<Node<T>>);
 
 impl<T> Fresh<T> {
     pub fn new(value: T) -> Self {
-        Self(Box::new(Node { link: Link { next: null_mut(), epoch: 0, free: free::<T> }, value }))
+        Self(Box::new(Node { link: Link::new(free::<T>), value }))
     }
 }
 

@@ -18,6 +18,9 @@ pub mod completion;
 pub mod epoch;
 #[cfg(target_os = "none")]
 pub mod grace;
+#[cfg(test)]
+#[path = "grace_host.rs"]
+pub mod grace;
 pub mod hooks;
 pub mod irq_lock;
 pub mod mutex;

@@ -68,10 +68,29 @@ ranks! {
         SleepInner "inner sleeping experiment",
         // A line is edited: prints.
         Editor "monitor's editor",
+        // A file is read or written at its position: whatever its operations do.
+        FilePosition "file's position",
+        // Something is mounted or unmounted: looks at directories.
+        Mounts "mounts",
+        // Directories are changed: one at a time by who has it for reading, several by who has it for writing.
+        FsTree "file system's tree",
+        Inode "inode",
+        // A file system's own structures, below all that the VFS takes.
+        FsData "file system's data",
+        FsTable "file system's inodes",
     }
     spin {
         SpinOuter "outer experiment",
         SpinInner "inner experiment",
+        // A process's open files; its root and directory.
+        Descriptors "file descriptors",
+        FsContext "root and directory",
+        // Locks on files: wakes.
+        FileLocks "locks on files",
+        LockWaits "waits for locks on files",
+        FsRoot "file system's root",
+        // Directory entries in memory: retires.
+        Dcache "directory entries",
         // Faults and mmap: takes frames and tables.
         Space "address space",
         // Maps and unmaps: takes frames, for tables and for what is mapped.

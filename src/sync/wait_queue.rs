@@ -84,6 +84,21 @@ impl<P: Parker> WaitQueue<P> {
         }
     }
 
+    /// For who waits in several queues at once: from here on a wake-up grants `waiter`. Queues that are waited on so are
+    /// woken by [`Self::wake_all`], as a wake-up meant for one may go to somebody who only looks.
+    ///
+    /// # Safety
+    /// [`Self::delist`] is called before the waiter goes away.
+    pub unsafe fn enlist(&self, waiter: core::pin::Pin<&Waiter<P>>) {
+        // SAFETY: `delist` takes the lock and the waiter out.
+        unsafe { self.waiters.lock().add(waiter) };
+    }
+
+    /// Takes it out again, if no wake-up has.
+    pub fn delist(&self, waiter: &Waiter<P>) {
+        self.waiters.lock().remove(waiter);
+    }
+
     /// Whether somebody waits; a moment later that may be different.
     pub fn is_empty(&self) -> bool {
         self.waiters.lock().is_empty()

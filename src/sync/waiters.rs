@@ -55,6 +55,11 @@ impl<P: Parker> Waiter<P> {
         P::park(&|| self.granted.load(Ordering::Acquire), deadline_ns)
     }
 
+    /// Whether it was granted. Who is not going to leave for it needs no lock.
+    pub fn was_granted(&self) -> bool {
+        self.granted.load(Ordering::Acquire)
+    }
+
     /// Whether it was granted. With the list's lock held.
     pub fn is_granted(&self) -> bool {
         self.granted.load(Ordering::Relaxed)

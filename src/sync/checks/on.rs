@@ -20,11 +20,15 @@ pub struct Account {
     busy: bool,
     /// A finding is being told; that is done with locks as well, on top of whatever was wrong.
     telling: bool,
+    /// Locks taken so far.
+    taken: u64,
+    /// Atomic changes of words that others change too, as far as [`note_shared_write`] is told of them.
+    shared_writes: u64,
 }
 
 impl Account {
     const fn new() -> Self {
-        Self { held: Held::new(), off: None, busy: false, telling: false }
+        Self { held: Held::new(), off: None, busy: false, telling: false, taken: 0, shared_writes: 0 }
     }
 }
 
@@ -164,6 +168,7 @@ impl Tag {
     pub fn taken_shared(&self) {
         let entry = Entry { lock: self.address(), rank: self.rank, place: Place::here() };
         self.with(|account| account.held.add(entry));
+        with_cpu(|cpu| cpu.taken += 1);
     }
 
     /// It is about to be given back.
@@ -211,6 +216,16 @@ impl Tag {
             }
         }
     }
+}
+
+/// A word that other CPUs write too is changed by an atomic operation.
+pub fn note_shared_write() {
+    with_cpu(|cpu| cpu.shared_writes += 1);
+}
+
+/// Locks that this CPU has taken, and shared words that it has changed. For who measures a piece of code.
+pub fn counts() -> (u64, u64) {
+    with_cpu(|cpu| (cpu.taken, cpu.shared_writes)).unwrap_or((0, 0))
 }
 
 /// A lock has turned interrupts off, which were on.

@@ -1,0 +1,105 @@
+//! Error numbers of the ABI: why something that was asked for was not done.
+//!
+//! Linux's numbers for x86_64. Layers below files have small enumerations of their own, which are turned into these; files
+//! and all that stands on them use these throughout, since which one it is is part of what a call promises.
+
+/// An error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum Errno {
+    /// Not permitted.
+    Eperm = 1,
+    /// No such file or directory.
+    Enoent = 2,
+    /// No such process.
+    Esrch = 3,
+    /// Interrupted by a signal.
+    Eintr = 4,
+    /// The device failed.
+    Eio = 5,
+    /// No such device or address.
+    Enxio = 6,
+    /// Too many arguments.
+    E2big = 7,
+    /// No program that can be run.
+    Enoexec = 8,
+    /// No such file descriptor, or not opened for this.
+    Ebadf = 9,
+    /// No children.
+    Echild = 10,
+    /// Would have to wait, or try again.
+    Eagain = 11,
+    /// No memory, no room among the addresses, or a limit.
+    Enomem = 12,
+    /// Not allowed by a file's mode, or by how it was opened.
+    Eacces = 13,
+    /// A bad address.
+    Efault = 14,
+    /// Not a block device.
+    Enotblk = 15,
+    /// In use.
+    Ebusy = 16,
+    /// It exists already.
+    Eexist = 17,
+    /// On another file system, or another mount.
+    Exdev = 18,
+    /// No such device, or it cannot do this.
+    Enodev = 19,
+    /// Not a directory.
+    Enotdir = 20,
+    /// A directory.
+    Eisdir = 21,
+    /// Arguments that make no sense.
+    Einval = 22,
+    /// Too many open files in the system.
+    Enfile = 23,
+    /// Too many open files of this process.
+    Emfile = 24,
+    /// Not a terminal: no such ioctl.
+    Enotty = 25,
+    /// A program that is being run.
+    Etxtbsy = 26,
+    /// The file would be too large.
+    Efbig = 27,
+    /// No space left.
+    Enospc = 28,
+    /// Nothing that has positions.
+    Espipe = 29,
+    /// A read-only file system, or a mount that is.
+    Erofs = 30,
+    /// Too many links.
+    Emlink = 31,
+    /// Nobody reads from the pipe.
+    Epipe = 32,
+    /// Out of a function's domain.
+    Edom = 33,
+    /// Does not fit.
+    Erange = 34,
+    /// Would wait for itself.
+    Edeadlk = 35,
+    /// A name or path that is too long.
+    Enametoolong = 36,
+    /// No locks left.
+    Enolck = 37,
+    /// No such system call.
+    Enosys = 38,
+    /// A directory that is not empty.
+    Enotempty = 39,
+    /// Too many symbolic links, or one where none may be.
+    Eloop = 40,
+    /// No data.
+    Enodata = 61,
+    /// Too large for its type.
+    Eoverflow = 75,
+    /// Not supported for this.
+    Eopnotsupp = 95,
+    /// Out of time.
+    Etimedout = 110,
+}
+
+impl Errno {
+    /// As rax carries it.
+    pub const fn to_result(self) -> u64 {
+        -(self as i64) as u64
+    }
+}

@@ -1,0 +1,4 @@
+//! The cache under all interleavings of its steps, and its bound.
+
+pub mod explore;
+mod interleave;

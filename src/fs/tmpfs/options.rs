@@ -1,0 +1,78 @@
+//! The options of `mount -t tmpfs`: `size=`, `nr_blocks=`, `nr_inodes=`, `mode=`, `uid=`, `gid=`.
+
+use super::super::Result;
+use super::super::mode;
+use crate::boot::layout::PAGE_SIZE;
+use crate::errno::Errno;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// 0 is no limit.
+    pub pages: Option<u64>,
+    pub inodes: Option<u64>,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+}
+
+impl Options {
+    pub const NONE: Self = Self { pages: None, inodes: None, mode: 0o777 | mode::STICKY, uid: 0, gid: 0 };
+
+    /// Of a text with commas in between. Unknown ones are EINVAL.
+    pub fn parse(text: &[u8]) -> Result<Self> {
+        let mut options = Self::NONE;
+        for option in text.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
+            let at = option.iter().position(|&byte| byte == b'=').ok_or(Errno::Einval)?;
+            let (name, value) = (&option[..at], &option[at + 1..]);
+            match name {
+                b"size" => options.pages = Some(size(value)?.div_ceil(PAGE_SIZE)),
+                b"nr_blocks" => options.pages = Some(size(value)?),
+                b"nr_inodes" => options.inodes = Some(size(value)?),
+                b"mode" => options.mode = number(value, 8)? & mode::PERMISSIONS,
+                b"uid" => options.uid = number(value, 10)?,
+                b"gid" => options.gid = number(value, 10)?,
+                _ => return Err(Errno::Einval),
+            }
+        }
+        Ok(options)
+    }
+}
+
+fn number(text: &[u8], radix: u32) -> Result<u32> {
+    let text = core::str::from_utf8(text).map_err(|_| Errno::Einval)?;
+    u32::from_str_radix(text, radix).map_err(|_| Errno::Einval)
+}
+
+/// A number with k, m, g or t behind it, perhaps.
+fn size(text: &[u8]) -> Result<u64> {
+    let (digits, shift) = match text.split_last() {
+        Some((b'k' | b'K', digits)) => (digits, 10),
+        Some((b'm' | b'M', digits)) => (digits, 20),
+        Some((b'g' | b'G', digits)) => (digits, 30),
+        Some((b't' | b'T', digits)) => (digits, 40),
+        _ => (text, 0),
+    };
+    let text = core::str::from_utf8(digits).map_err(|_| Errno::Einval)?;
+    let number: u64 = text.parse().map_err(|_| Errno::Einval)?;
+    number.checked_mul(1 << shift).ok_or(Errno::Einval)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_ids() {
+        let options = Options::parse(b"size=10k,nr_inodes=5,mode=1750,uid=7,,gid=8").unwrap();
+        let expected = Options { pages: Some(3), inodes: Some(5), mode: 0o1750, uid: 7, gid: 8 };
+        assert_eq!(options, expected);
+        assert_eq!(Options::parse(b"").unwrap(), Options::NONE);
+        assert_eq!(Options::parse(b"size=1g").unwrap().pages, Some(1 << 18));
+        for bad in
+            ["size", "size=", "size=k", "size=-1", "size=99999999999999t", "colour=red", "mode=9", "uid=x"]
+        {
+            assert_eq!(Options::parse(bad.as_bytes()), Err(Errno::Einval), "{bad}");
+        }
+    }
+}
