@@ -20,6 +20,7 @@ pub mod arch;
 pub mod avl;
 pub mod boot;
 pub mod drivers;
+pub mod fs;
 pub mod kernel;
 pub mod log;
 pub mod mm;

@@ -70,12 +70,19 @@ ranks! {
         Editor "monitor's editor",
         // A system call: reads and prints, copies user memory.
         Program "program's calls",
+        // Copy user memory, which may fault.
+        FileWriters "file's writers",
+        Pipe "pipe",
+        // Faults and mmap: takes frames and tables, and waits for pages of files.
+        Space "address space",
     }
     spin {
         SpinOuter "outer experiment",
         SpinInner "inner experiment",
-        // Faults and mmap: takes frames and tables.
-        Space "address space",
+        // Which files have pages, and which have dirty ones.
+        PageCache "page cache",
+        // A file's pages: gives back frames and nodes.
+        FilePages "file's pages",
         // Maps and unmaps: takes frames, for tables and for what is mapped.
         KernelTables "kernel's page tables",
         // Painting is what it is for.

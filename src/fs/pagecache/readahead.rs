@@ -92,6 +92,12 @@ impl ReadAhead {
         pages
     }
 
+    /// The page in which the last read has ended.
+    #[inline]
+    pub(super) fn last_page(&self) -> Option<u64> {
+        self.next.load(Ordering::Relaxed).checked_sub(1)
+    }
+
     #[inline]
     pub(super) fn read_to(&self, page: u64) {
         // Most reads end where the last did, on the same page: no shared line is written then.

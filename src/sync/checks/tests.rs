@@ -88,7 +88,7 @@ fn a_group_is_an_order() {
 
 #[test]
 fn two_of_one_rank_are_no_order() {
-    let locks = [const { RwLock::new(Rank::Space, ()) }; 2];
+    let locks = [const { RwLock::new(Rank::KernelTables, ()) }; 2];
     let found = findings(|| {
         let _first = locks[0].read();
         let _second = locks[1].read();
