@@ -80,7 +80,8 @@ pub trait Sink {
 
 /// Has what is to be written.
 pub trait Source {
-    /// Fills the bytes, from the first on; returns how many. Fewer than all: as for [`Sink::take`].
+    /// Fills the bytes, from the first on; returns how many, and has left the others as they were. Fewer than all: as for
+    /// [`Sink::take`].
     fn fill(&mut self, bytes: Piece<'_>) -> usize;
 }
 

@@ -6,7 +6,7 @@
 
 use super::bytes::Source;
 use super::env::{Backing, Env, Error};
-use super::state::{Held, Inner, Look, PAGE, Pages};
+use super::state::{Held, Inner, Look, PAGE};
 use super::tree::{Spare, Tag};
 use super::{PAGE_SIZE, Position, Written};
 use crate::mm::addr::Frame;
@@ -37,9 +37,7 @@ impl<E: Env, B: Backing> Inner<E, B> {
             let at = start + done as u64;
             let (page, from) = (at / PAGE_SIZE, (at % PAGE_SIZE) as usize);
             let want = (PAGE - from).min(len - done);
-            let taken = self.write_page(page, from, want, source);
-            self.with(|pages| pages.reach = pages.size);
-            match taken {
+            match self.write_page(page, from, want, source) {
                 Ok(taken) => {
                     done += taken;
                     if taken < want && done == 0 {
@@ -67,10 +65,17 @@ impl<E: Env, B: Backing> Inner<E, B> {
                         self.backing.reserve(page)?;
                     }
                     let end = page * PAGE_SIZE + (from + want) as u64;
-                    self.with(|pages| pages.reach = pages.size.max(end));
+                    let longer = end > self.size();
+                    if longer {
+                        // Write-back leaves those bytes alone.
+                        self.with(|pages| pages.reach = end);
+                    }
                     let taken = source.fill(held.piece().part(from, want));
-                    self.with(|pages| clear_untaken(pages, &held, page, from + taken));
-                    self.wrote(page, from, taken);
+                    if taken != 0 {
+                        self.wrote(page, from, taken);
+                    } else if longer {
+                        self.with(|pages| pages.reach = pages.size);
+                    }
                     return Ok(taken);
                 }
                 Look::Busy => self.wait(page, &[Tag::Locked]),
@@ -104,9 +109,6 @@ impl<E: Env, B: Backing> Inner<E, B> {
         }
         if taken < want && want == PAGE {
             new.piece().part(taken, PAGE - taken).clear();
-        } else if taken < want {
-            // What a fault has left behind may be anything.
-            new.piece().part(from + taken, want - taken).clear();
         }
         if self.is_blank(page, from, taken) && self.put_new(page, new.frame(), from + taken)? {
             let _ = new.into_frame();
@@ -178,15 +180,14 @@ impl<E: Env, B: Backing> Inner<E, B> {
 
     /// Bytes of a page that is there have been written.
     fn wrote(&self, page: u64, from: usize, taken: usize) {
-        if taken == 0 {
-            return;
-        }
         self.change(|pages| {
             if self.keeps {
                 pages.tree.retag(page, &[], &[Tag::Dirty]);
             }
             let size = pages.size.max(page * PAGE_SIZE + (from + taken) as u64);
-            self.resize_in(pages, size);
+            if (size, size) != (pages.size, pages.reach) {
+                self.resize_in(pages, size);
+            }
         });
     }
 
@@ -205,10 +206,4 @@ impl<E: Env, B: Backing> Inner<E, B> {
             }
         });
     }
-}
-
-/// A write that has ended early may have left bytes past the end of the file.
-fn clear_untaken<E: Env>(pages: &mut Pages, held: &Held<'_, E>, page: u64, end: usize) {
-    pages.reach = pages.size.max(page * PAGE_SIZE + end as u64);
-    super::fill::clear_past(pages, page, held.piece());
 }

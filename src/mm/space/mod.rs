@@ -27,7 +27,7 @@ mod memory;
 mod object;
 mod pages;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use env::{Account, Content, Env, NoPage, Promises, Provided, Store};
 pub use fault::Outcome;

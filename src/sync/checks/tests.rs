@@ -93,7 +93,7 @@ fn two_of_one_rank_are_no_order() {
         let _first = locks[0].read();
         let _second = locks[1].read();
     });
-    assert!(found.len() == 1 && found[0].contains("`address space` taken at"), "{found:?}");
+    assert!(found.len() == 1 && found[0].contains("`kernel's page tables` taken at"), "{found:?}");
 }
 
 #[test]
