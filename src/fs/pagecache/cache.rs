@@ -53,7 +53,7 @@ impl Total {
     }
 
     /// Dirty, or on the way. Sums may be off by what is under way on other CPUs, below zero too.
-    fn unwritten(&self) -> u64 {
+    pub fn unwritten(&self) -> u64 {
         let sum = self.dirty.load(Ordering::Relaxed).wrapping_add(self.write_back.load(Ordering::Relaxed));
         u64::try_from(sum as i64).unwrap_or(0)
     }

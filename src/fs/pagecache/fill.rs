@@ -38,7 +38,7 @@ impl<'a, E: Env> Batch<'a, E> {
     }
 
     pub fn get(&self, at: usize) -> Option<Frame> {
-        self.frames[at]
+        self.frames.get(at).copied().flatten()
     }
 
     /// Forgets them: somebody has taken over the references.
@@ -64,13 +64,11 @@ impl<E: Env> Drop for Batch<'_, E> {
 
 /// What became of putting pages into the tree.
 enum Placed {
-    /// So many, Locked.
-    Pages(usize),
-    /// It is there, or past the end.
-    Settled,
-    /// It is in a hole that is being made.
+    /// As many as go.
+    All,
+    /// The first is in a hole that is being made.
     Hole,
-    /// Nodes are missing.
+    /// Nodes are missing for the next one.
     Missing(super::tree::Missing),
 }
 
@@ -112,15 +110,20 @@ impl<E: Env, B: Backing> Inner<E, B> {
                 None => break,
             }
         }
-        let mut spare = Spare::default();
-        let placed = loop {
-            match self.change(|pages| place(pages, first, &batch, &mut spare)) {
-                Placed::Pages(placed) => break placed,
-                Placed::Settled => return Ok(0),
+        let (mut spare, mut placed) = (Spare::default(), 0);
+        loop {
+            match self.change(|pages| place(pages, first, &batch, &mut placed, &mut spare)) {
+                Placed::All => break,
                 Placed::Hole => self.wait_for_hole(first),
-                Placed::Missing(missing) => spare.get(missing)?,
+                Placed::Missing(missing) => match spare.get(missing) {
+                    Err(_) if placed != 0 => break,
+                    got => got?,
+                },
             }
-        };
+        }
+        if placed == 0 {
+            return Ok(0);
+        }
         let read = batch.with_pieces(placed, |pieces| self.backing.read(first, pieces));
         let mut waited = 0;
         self.change(|pages| {
@@ -170,27 +173,30 @@ impl<E: Env, B: Backing> Inner<E, B> {
     }
 }
 
-/// Puts the batch's frames into the tree, from the page `first` on, up to the first page that is there.
-fn place<E: Env>(pages: &mut Pages, first: u64, batch: &Batch<'_, E>, spare: &mut Spare) -> Placed {
-    if pages.hole.contains(&first) {
+/// Puts the batch's frames into the tree, Locked, from the page `first` on, up to the first page that is there. `placed`
+/// says how many are in it.
+fn place<E: Env>(
+    pages: &mut Pages,
+    first: u64,
+    batch: &Batch<'_, E>,
+    placed: &mut usize,
+    spare: &mut Spare,
+) -> Placed {
+    if *placed == 0 && pages.hole.contains(&first) {
         return Placed::Hole;
     }
-    let mut placed = 0;
-    for (at, page) in (0..batch.len()).zip(first..) {
+    while let Some(frame) = batch.get(*placed).filter(|_| *placed < batch.len()) {
+        let page = first + *placed as u64;
         let past_end = page.saturating_mul(PAGE_SIZE) >= pages.size;
         if past_end || pages.tree.has(page, Tag::There) || pages.hole.contains(&page) {
             break;
         }
-        let Some(frame) = batch.get(at) else { break };
         if let Err(missing) = pages.tree.insert(page, frame, &[Tag::Locked], spare) {
-            if placed == 0 {
-                return Placed::Missing(missing);
-            }
-            break;
+            return Placed::Missing(missing);
         }
-        placed += 1;
+        *placed += 1;
     }
-    if placed == 0 { Placed::Settled } else { Placed::Pages(placed) }
+    Placed::All
 }
 
 /// Makes zero what of a page lies past the end of the file, and is not just being written.

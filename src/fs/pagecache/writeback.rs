@@ -111,6 +111,10 @@ impl<E: Env, B: Backing> Inner<E, B> {
             let begin = self.change(|pages| {
                 size = pages.size;
                 while at < first + count as u64 && !can_be_written(pages, at) {
+                    if at * PAGE_SIZE >= pages.size {
+                        // It is being cut off.
+                        pages.tree.retag(at, &[Tag::ToWrite], &[]);
+                    }
                     at += 1;
                 }
                 let begin = at;
@@ -163,7 +167,8 @@ impl<E: Env, B: Backing> Inner<E, B> {
 }
 
 fn can_be_written(pages: &Pages, page: u64) -> bool {
-    pages.tree.has(page, Tag::Dirty) && !pages.tree.has(page, Tag::WriteBack)
+    let past_end = page * PAGE_SIZE >= pages.size;
+    !past_end && pages.tree.has(page, Tag::Dirty) && !pages.tree.has(page, Tag::WriteBack)
 }
 
 /// Marks some of the pages that are dirty, from `from` up to `end`; false if that was all.

@@ -179,7 +179,7 @@ fn what_a_program_writes_is_written_back_each_time() {
         assert_eq!(disk.pages.lock().unwrap()[&5][..8], round.to_le_bytes());
     }
     // Mapped, and so nobody's to take.
-    assert_eq!(file.invalidate(0..u64::MAX), file.counts().pages.abs_diff(0).min(4));
+    assert_eq!((file.invalidate(0..u64::MAX), file.counts().pages), (0, 16));
     program.0.unmap(BASE, 20 * PAGE_SIZE).unwrap();
 }
 
@@ -205,7 +205,6 @@ fn what_is_cut_off_is_gone_from_programs() {
     assert_eq!(program.load(BASE, 5 * PAGE_SIZE - 16), Ok(0x0505_0505_0505_0505));
     assert_eq!(file.truncate(size), Ok(()));
     assert_eq!([program.load(BASE, 5 * PAGE_SIZE), program.load(2 * BASE, PAGE_SIZE)], [Ok(0); 2]);
-    assert!(file.invalidate(0..u64::MAX) == 0 || file.counts().pages > 0);
 }
 
 #[test]
@@ -243,7 +242,7 @@ fn files_in_memory_have_holes_and_a_limit() {
 fn what_was_used_twice_stays_longer() {
     let (cache, disk) = (cache(2000), Disk::new());
     let size = on_disk(&disk, 200);
-    let (often, once) = (file(cache, disk.clone(), size), file(cache, disk.clone(), size));
+    let (often, once) = (file(cache, disk.clone(), size / 2), file(cache, disk.clone(), size));
     let ahead = ReadAhead::new();
     for _ in 0..3 {
         for page in 0..100 {
