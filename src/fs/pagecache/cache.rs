@@ -61,8 +61,9 @@ impl Total {
 
 /// What the cache asks of a mapping.
 pub(super) trait Member: Send + Sync {
-    /// Takes out up to `goal` clean pages that nobody uses; does not sleep, nor wait for a lock.
-    fn reclaim(&self, goal: u64) -> u64;
+    /// Takes out up to `goal` clean pages that nobody uses; returns how many, and whether it is the next one's turn. Does
+    /// not sleep, nor wait for a lock.
+    fn reclaim(&self, goal: u64) -> (u64, bool);
     /// Writes up to `budget` dirty pages; returns how many.
     fn write_some(&self, budget: u64) -> u64;
     /// Writes all of them, and waits.
@@ -424,18 +425,23 @@ impl<E: Env> Cache<E> {
     /// nothing, and waits for no lock: whoever asks may hold one.
     pub fn reclaim(&self, goal: u64) -> u64 {
         let mut freed = 0;
-        // Twice around at most: pages that are passed over the first time have no second chance left the second.
-        let Some(mut left) = self.list.try_lock().map(|list| 2 * list.members.len()) else { return 0 };
+        // Three times around at most: after two, whoever is passed over is used, or was used in between.
+        let Some(mut left) = self.list.try_lock().map(|list| 3 * list.members.len()) else { return 0 };
         while freed < goal && left != 0 {
-            left -= 1;
-            let Some(mut list) = self.list.try_lock() else { break };
+            let Some(list) = self.list.try_lock() else { break };
             if list.members.is_empty() {
                 break;
             }
-            list.hand = (list.hand + 1) % list.members.len();
-            let busy = Busy::new(list.members[list.hand], &self.idle);
+            let at = list.hand % list.members.len();
+            let busy = Busy::new(list.members[at], &self.idle);
             drop(list);
-            freed += busy.get().reclaim(goal - freed);
+            let (some, next) = busy.get().reclaim(goal - freed);
+            freed += some;
+            if next {
+                left -= 1;
+                let Some(mut list) = self.list.try_lock() else { break };
+                list.hand = at + 1;
+            }
         }
         self.total.reclaimed.fetch_add(freed, Ordering::Relaxed);
         freed

@@ -21,37 +21,31 @@ use super::tree::Tag;
 const LEAVES: usize = 16;
 
 impl<E: Env, B: Backing> Inner<E, B> {
-    /// Gives back up to `goal` pages, or what one turn of the hand finds. Waits for nothing.
-    pub fn reclaim_some(&self, goal: u64) -> u64 {
-        let (mut freed, mut wrapped) = (0, false);
-        let Some(begin) = self.try_change(|pages| pages.hand) else { return 0 };
+    /// The hand goes on, through this file's pages, until `goal` of them are given back, or to the last. Returns how many
+    /// were, and whether it is the next file's turn. Waits for nothing.
+    pub fn reclaim_some(&self, goal: u64) -> (u64, bool) {
+        let mut freed = 0;
         while freed < goal {
             let mut batch = Batch::new(self.env());
             let most = (goal - freed).min(super::state::RUN as u64) as usize;
-            let Some(end) = self.try_change(|pages| self.turn(pages, &mut batch, most, begin, &mut wrapped)) else {
-                break;
+            let Some(at_end) = self.try_change(|pages| self.turn(pages, &mut batch, most)) else {
+                return (freed, true);
             };
             freed += batch.len() as u64;
-            if end {
-                break;
+            if at_end {
+                return (freed, true);
             }
         }
-        freed
+        (freed, false)
     }
 
-    /// Some leaves on. True if the hand has been everywhere.
-    fn turn(&self, pages: &mut Pages, batch: &mut Batch<'_, E>, most: usize, begin: u64, wrapped: &mut bool) -> bool {
+    /// Some leaves on. True if there are no more.
+    fn turn(&self, pages: &mut Pages, batch: &mut Batch<'_, E>, most: usize) -> bool {
         for _ in 0..LEAVES {
             let Some(base) = pages.tree.next_leaf(pages.hand) else {
                 pages.hand = 0;
-                if core::mem::replace(wrapped, true) {
-                    return true;
-                }
-                continue;
-            };
-            if *wrapped && base >= begin {
                 return true;
-            }
+            };
             let Some(mut victims) = pages.tree.leaf_mut(base).map(age) else { return true };
             while victims != 0 && batch.len() < most {
                 self.drop_clean(pages, base + u64::from(victims.trailing_zeros()), batch);

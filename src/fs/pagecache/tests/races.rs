@@ -61,7 +61,8 @@ impl Race {
                 last[page as usize] = new;
             }
             let mut found = [0; 8];
-            let took = self.file.read_at(at, 8, &mut &mut found[..], &ahead).unwrap();
+            // With little memory, and all of it in use by others, a call may be refused.
+            let Ok(took) = self.file.read_at(at, 8, &mut &mut found[..], &ahead) else { continue };
             let found = u64::from_le_bytes(found);
             let good = took == 0 || found == last[page as usize] || (self.cut && found == 0);
             // A store whose page was made a hole meanwhile went where nobody looks any more.
@@ -78,7 +79,8 @@ impl Race {
         let mut page_bytes = vec![0; PAGE];
         while self.busy.load(SeqCst) != 0 {
             let page = random.below(PAGES);
-            let took = self.file.read_at(page * PAGE_SIZE, PAGE, &mut &mut page_bytes[..], &ahead).unwrap();
+            let read = self.file.read_at(page * PAGE_SIZE, PAGE, &mut &mut page_bytes[..], &ahead);
+            let Ok(took) = read else { continue };
             for (index, bytes) in page_bytes[..took / 8 * 8].chunks(8).enumerate() {
                 self.check(page, index as u64, u64::from_le_bytes(bytes.try_into().unwrap()));
             }
