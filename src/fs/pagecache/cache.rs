@@ -114,18 +114,24 @@ struct List {
     hand: usize,
 }
 
+/// Those who wait for a member not to be busy any more.
+struct Leaving {
+    queue: WaitQueue,
+    count: AtomicUsize,
+}
+
 /// A member that stays while this does.
 struct Busy<'a> {
     member: Pointer,
-    idle: &'a WaitQueue,
+    leaving: &'a Leaving,
 }
 
 impl<'a> Busy<'a> {
     /// The list's lock is held, and the member in a list.
-    fn new(member: Pointer, idle: &'a WaitQueue) -> Self {
+    fn new(member: Pointer, leaving: &'a Leaving) -> Self {
         // SAFETY: it is in a list, under whose lock this happens, so it has not been dropped.
         unsafe { member.0.as_ref() }.membership().busy.fetch_add(1, Ordering::Relaxed);
-        Self { member, idle }
+        Self { member, leaving }
     }
 
     fn get(&self) -> &dyn Member {
@@ -136,10 +142,12 @@ impl<'a> Busy<'a> {
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        let idle = self.idle;
-        if self.get().membership().busy.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // It may be gone from here on; the queue is the cache's.
-            idle.wake_all();
+        let leaving = self.leaving;
+        // The member may be gone as soon as it is not busy; those who wait for that are the cache's. No lock is taken if
+        // there are none: who gives memory back may hold any.
+        let last = self.get().membership().busy.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && leaving.count.load(Ordering::SeqCst) != 0 {
+            leaving.queue.wake_all();
         }
     }
 }
@@ -150,8 +158,7 @@ pub struct Cache<E: Env> {
     pub total: Total,
     list: SpinLock<List>,
     queues: [WaitQueue; QUEUES],
-    /// Whoever waits for a member not to be busy.
-    idle: WaitQueue,
+    leaving: Leaving,
     /// The write-back thread.
     work: WaitQueue,
     /// Writers, while there is too much.
@@ -172,7 +179,7 @@ impl<E: Env> Cache<E> {
                 List { members: Vec::new(), dirty: VecDeque::new(), hand: 0 },
             ),
             queues: [const { WaitQueue::new() }; QUEUES],
-            idle: WaitQueue::new(),
+            leaving: Leaving { queue: WaitQueue::new(), count: AtomicUsize::new(0) },
             work: WaitQueue::new(),
             throttled: WaitQueue::new(),
             throttling: AtomicUsize::new(0),
@@ -269,9 +276,11 @@ impl<E: Env> Cache<E> {
                 list.dirty.retain(|other| !other.is(member));
             }
         }
-        let is_idle = || membership.busy.load(Ordering::Acquire) == 0;
+        let is_idle = || membership.busy.load(Ordering::SeqCst) == 0;
         if !is_idle() {
-            self.idle.wait_until(is_idle);
+            self.leaving.count.fetch_add(1, Ordering::SeqCst);
+            self.leaving.queue.wait_until(is_idle);
+            self.leaving.count.fetch_sub(1, Ordering::SeqCst);
         }
     }
 
@@ -315,7 +324,7 @@ impl<E: Env> Cache<E> {
         }
         list.dirty.pop_front();
         membership.queued.store(false, Ordering::Relaxed);
-        Some(Busy::new(first, &self.idle))
+        Some(Busy::new(first, &self.leaving))
     }
 
     /// Writes some of a member's pages that was taken out of the queue, and puts it back if that was not all.
@@ -373,10 +382,17 @@ impl<E: Env> Cache<E> {
             let busy = {
                 let list = self.list.lock();
                 let Some(&member) = list.members.get(at) else { return };
-                Busy::new(member, &self.idle)
+                Busy::new(member, &self.leaving)
             };
             busy.get().write_all();
             at += 1;
+        }
+    }
+
+    /// Called by who makes pages dirty and must not sleep: wakes the write-back thread if it is needed.
+    pub(super) fn nudge(&self) {
+        if self.pace() != Pace::Free {
+            self.work.wake_one();
         }
     }
 
@@ -433,7 +449,7 @@ impl<E: Env> Cache<E> {
                 break;
             }
             let at = list.hand % list.members.len();
-            let busy = Busy::new(list.members[at], &self.idle);
+            let busy = Busy::new(list.members[at], &self.leaving);
             drop(list);
             let (some, next) = busy.get().reclaim(goal - freed);
             freed += some;

@@ -88,7 +88,10 @@ mod tests {
         errors.note(Error::Io);
         assert_eq!([errors.since(&b), errors.since(&b)], [Err(Error::Io), Ok(())]);
         errors.note(Error::NoSpace);
-        assert_eq!([errors.since(&b), errors.since(&a), errors.since(&a)], [Err(Error::NoSpace), Err(Error::NoSpace), Ok(())]);
+        assert_eq!(
+            [errors.since(&b), errors.since(&a), errors.since(&a)],
+            [Err(Error::NoSpace), Err(Error::NoSpace), Ok(())]
+        );
     }
 
     #[test]

@@ -80,7 +80,11 @@ mod tests {
             (u64::MAX, 10, 20, (u64::MAX / 100 * 10, u64::MAX / 100 * 20)),
         ] {
             let limits = Limits::of(pages, background, limit);
-            assert_eq!((limits.background, limits.limit), expected, "{pages} pages, {background} %, {limit} %");
+            assert_eq!(
+                (limits.background, limits.limit),
+                expected,
+                "{pages} pages, {background} %, {limit} %"
+            );
         }
         let limits = Limits { background: 10, limit: 20 };
         for (unwritten, pace) in [

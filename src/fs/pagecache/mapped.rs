@@ -24,7 +24,10 @@ impl<E: Env, B: Backing> Inner<E, B> {
                 // It may have been found past the end that the file has now; then it was not past the end just before.
                 Look::There { size, .. } if offset >= size => return Err(NoPage::Bus),
                 Look::There { page: held, tags, .. } => {
-                    if write && self.keeps && !self.written_page(page, Some(held.frame()), tags.has(Tag::Dirty))? {
+                    if write
+                        && self.keeps
+                        && !self.written_page(page, Some(held.frame()), tags.has(Tag::Dirty))?
+                    {
                         continue;
                     }
                     return Ok(Provided { frame: held.into_frame(), writable: !self.keeps });
@@ -61,14 +64,16 @@ impl<E: Env, B: Backing> Inner<E, B> {
         if !dirty {
             self.backing.reserve(page)?;
         }
-        Ok(self.change(|pages| {
+        let same = self.change(|pages| {
             let now = pages.tree.get(page).map(|(frame, _)| frame);
             let same = now.is_some() && page * PAGE_SIZE < pages.size && (frame.is_none() || now == frame);
             if same {
                 pages.tree.retag(page, &[], &[Tag::Dirty, Tag::Writable]);
             }
             same
-        }))
+        });
+        self.cache.nudge();
+        Ok(same)
     }
 }
 

@@ -39,7 +39,8 @@ impl<E: Env, B: Backing> Inner<E, B> {
                 Ok(Look::Busy) => self.wait(page, &[Tag::Locked]),
                 Ok(Look::Absent) if !self.keeps => {
                     // A hole. What was there when the size was looked at is there no more, or never was.
-                    let want = want.min(usize::try_from(self.size().saturating_sub(at)).unwrap_or(usize::MAX));
+                    let want =
+                        want.min(usize::try_from(self.size().saturating_sub(at)).unwrap_or(usize::MAX));
                     let taken = if want == 0 { 0 } else { sink.take(self.zeroes().part(from, want)) };
                     done += taken;
                     if taken < want {

@@ -82,10 +82,8 @@ impl ReadAhead {
             2 => Advice::Random,
             _ => Advice::Normal,
         };
-        let mut sequence = Sequence {
-            next: self.next.load(Ordering::Relaxed),
-            window: self.window.load(Ordering::Relaxed),
-        };
+        let mut sequence =
+            Sequence { next: self.next.load(Ordering::Relaxed), window: self.window.load(Ordering::Relaxed) };
         let pages = sequence.miss(page, wanted, advice);
         self.next.store(sequence.next, Ordering::Relaxed);
         self.window.store(sequence.window, Ordering::Relaxed);
@@ -140,9 +138,19 @@ mod tests {
             ("in large pieces", &[(0, 20), (20, 20)], Advice::Normal, &[(0, 20), (20, 32)]),
             ("all at once", &[(0, 300)], Advice::Normal, &[(0, 128), (128, 128), (256, 128)]),
             ("from the middle", &[(50, 1), (51, 1), (52, 1)], Advice::Normal, &[(50, 1), (51, 4)]),
-            ("about", &[(50, 1), (9, 2), (70, 1), (30, 1)], Advice::Normal, &[(50, 1), (9, 2), (70, 1), (30, 1)]),
+            (
+                "about",
+                &[(50, 1), (9, 2), (70, 1), (30, 1)],
+                Advice::Normal,
+                &[(50, 1), (9, 2), (70, 1), (30, 1)],
+            ),
             ("backwards", &backwards, Advice::Normal, &[(50, 1), (40, 1), (30, 1), (20, 1), (10, 1), (0, 1)]),
-            ("in order, then a jump", &[(0, 5), (90, 1), (91, 1)], Advice::Normal, &[(0, 5), (90, 1), (91, 4)]),
+            (
+                "in order, then a jump",
+                &[(0, 5), (90, 1), (91, 1)],
+                Advice::Normal,
+                &[(0, 5), (90, 1), (91, 4)],
+            ),
             ("said to be random", &in_order[..3], Advice::Random, &[(0, 1), (1, 1), (2, 1)]),
             ("said to be in order", &[(50, 1), (3, 1)], Advice::Sequential, &[(50, 128), (3, 128)]),
         ];

@@ -9,11 +9,11 @@
 //! Then that is over, and the address spaces forget the pages that were taken out: just these, for what a private mapping
 //! has copied stays its own. What a program does to such a page in between was done before the hole was made.
 
+use super::PAGE_SIZE;
 use super::env::{Backing, Env, Error};
 use super::fill::Batch;
 use super::state::{Held, Inner, PAGE};
 use super::tree::{Tag, Tags};
-use super::PAGE_SIZE;
 use core::ops::Range;
 use core::sync::atomic::Ordering;
 
@@ -79,7 +79,11 @@ impl<E: Env, B: Backing> Inner<E, B> {
             let punched = self.backing.punch(from..to);
             self.end_hole();
             if self.is_mapped() {
-                let gone = |offset, frame| (0..taken.len()).any(|at| taken.pages[at] == offset / PAGE_SIZE && taken.frames.get(at) == Some(frame));
+                let gone = |offset, frame| {
+                    (0..taken.len()).any(|at| {
+                        taken.pages[at] == offset / PAGE_SIZE && taken.frames.get(at) == Some(frame)
+                    })
+                };
                 self.env().unmap(self.id(), from * PAGE_SIZE..to * PAGE_SIZE, &gone);
             }
             drop(taken);

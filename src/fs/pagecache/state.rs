@@ -117,7 +117,11 @@ impl<E: Env> Drop for Held<'_, E> {
 /// What is found where a page could be.
 pub enum Look<'a, E: Env> {
     /// It is good. With the tags that it had, and the file's size at that moment.
-    There { page: Held<'a, E>, tags: Tags, size: u64 },
+    There {
+        page: Held<'a, E>,
+        tags: Tags,
+        size: u64,
+    },
     /// It is being brought.
     Busy,
     Absent,

@@ -243,7 +243,13 @@ impl Tree {
     }
 
     /// Puts a page there, where there is none, with these tags. Refused, and nothing changed, if nodes are missing.
-    pub fn insert(&mut self, page: u64, frame: Frame, tags: &[Tag], spare: &mut Spare) -> Result<(), Missing> {
+    pub fn insert(
+        &mut self,
+        page: u64,
+        frame: Frame,
+        tags: &[Tag],
+        spare: &mut Spare,
+    ) -> Result<(), Missing> {
         debug_assert!(page < reach(HEIGHT_MAX));
         self.check_room(page, spare)?;
         while page >= reach(self.height) {
@@ -285,7 +291,11 @@ impl Tree {
             if self.root.is_some() { height - 1 } else { height }
         };
         inner += missing_below;
-        if spare.leaf.is_some() && spare.inner.len() >= inner as usize { Ok(()) } else { Err(Missing { inner }) }
+        if spare.leaf.is_some() && spare.inner.len() >= inner as usize {
+            Ok(())
+        } else {
+            Err(Missing { inner })
+        }
     }
 
     /// Gives the page the tags that `new` makes of its old ones, which are returned. `frame` goes with a page that is put

@@ -57,7 +57,13 @@ impl<E: Env, B: Backing> Inner<E, B> {
     }
 
     /// Writes to one page; returns how much of it.
-    fn write_page(&self, page: u64, from: usize, want: usize, source: &mut dyn Source) -> Result<usize, Error> {
+    fn write_page(
+        &self,
+        page: u64,
+        from: usize,
+        want: usize,
+        source: &mut dyn Source,
+    ) -> Result<usize, Error> {
         loop {
             match self.look(page, from == 0)? {
                 Look::There { page: held, tags, .. } => {
@@ -94,7 +100,13 @@ impl<E: Env, B: Backing> Inner<E, B> {
     }
 
     /// Writes to a page that is not there, and of which nothing is needed but what is written.
-    fn write_new(&self, page: u64, from: usize, want: usize, source: &mut dyn Source) -> Result<usize, Error> {
+    fn write_new(
+        &self,
+        page: u64,
+        from: usize,
+        want: usize,
+        source: &mut dyn Source,
+    ) -> Result<usize, Error> {
         self.backing.reserve(page)?;
         let refused = |error| {
             self.unreserve(1);

@@ -50,7 +50,9 @@ impl<E: Env, B: Backing> Inner<E, B> {
     /// Writes what is dirty now, and waits for that and for what is being written.
     pub fn sync(&self, bytes: Range<u64>) -> Result<(), Error> {
         let range = pages_of(bytes);
-        if !self.keeps || self.with(|pages| pages.tree.count(Tag::Dirty) + pages.tree.count(Tag::WriteBack) == 0) {
+        if !self.keeps
+            || self.with(|pages| pages.tree.count(Tag::Dirty) + pages.tree.count(Tag::WriteBack) == 0)
+        {
             return Ok(());
         }
         // What others make dirty meanwhile is not waited for, or there might be no end.
@@ -120,11 +122,8 @@ impl<E: Env, B: Backing> Inner<E, B> {
                 let begin = at;
                 while at < first + count as u64 && can_be_written(pages, at) {
                     let Some((frame, tags)) = pages.tree.get(at) else { break };
-                    let away: &[Tag] = if tags.has(Tag::Writable) {
-                        &[Tag::ToWrite]
-                    } else {
-                        &[Tag::ToWrite, Tag::Dirty]
-                    };
+                    let away: &[Tag] =
+                        if tags.has(Tag::Writable) { &[Tag::ToWrite] } else { &[Tag::ToWrite, Tag::Dirty] };
                     pages.tree.retag(at, away, &[Tag::WriteBack]);
                     // SAFETY: the tree has a reference, under the lock.
                     clear_past(pages, at, unsafe { self.env().bytes(frame) });

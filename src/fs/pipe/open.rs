@@ -55,8 +55,7 @@ impl<E: Env, N: Notify> Pipe<E, N> {
         if access == Access::Write && state.readers == 0 && caller.is_impatient() {
             return Err(Error::NoReader);
         }
-        let opened =
-            Opened { writer_opens: if state.writers == 0 { state.writer_opens } else { u64::MAX } };
+        let opened = Opened { writer_opens: if state.writers == 0 { state.writer_opens } else { u64::MAX } };
         if access.reads() {
             state.readers += 1;
             state.reader_opens += 1;

@@ -223,7 +223,8 @@ fn as_the_model_does() {
             4..8 => assert!(read(&pipe, len) == model.read(len), "round {round}"),
             _ => {
                 let wanted = 1 << random.below(6);
-                let result = if wanted < model.pages.len() { Err(Error::Busy) } else { Ok(wanted * PIPE_BUF) };
+                let result =
+                    if wanted < model.pages.len() { Err(Error::Busy) } else { Ok(wanted * PIPE_BUF) };
                 assert_eq!(pipe.set_size(wanted * PIPE_BUF, false), result);
                 places = pipe.size() / PIPE_BUF;
             }
@@ -270,7 +271,10 @@ fn what_many_write_stays_in_pieces() {
                 let record: Vec<u8> = bytes.drain(..len).collect();
                 let writer = usize::from(record[2]);
                 assert_eq!(u32::from_le_bytes(record[4..8].try_into().unwrap()), next[writer]);
-                assert!(record[8..].iter().all(|&byte| usize::from(byte) == writer + 1), "a record in pieces");
+                assert!(
+                    record[8..].iter().all(|&byte| usize::from(byte) == writer + 1),
+                    "a record in pieces"
+                );
                 next[writer] += 1;
             }
         }
@@ -476,7 +480,10 @@ fn opening_a_fifo() {
     fifo.close(Access::Write);
     assert_eq!(fifo.poll(Access::Read, &reader).0 & Events::HUP, Events::HUP);
     assert_eq!(fifo.poll(Access::Read, &late).0 & Events::HUP, Events::HUP);
-    assert_eq!(fifo.open(Access::Read, &Impatient).map(|end| fifo.poll(Access::Read, &end).0 & Events::HUP), Ok(0));
+    assert_eq!(
+        fifo.open(Access::Read, &Impatient).map(|end| fifo.poll(Access::Read, &end).0 & Events::HUP),
+        Ok(0)
+    );
     (0..3).for_each(|_| fifo.close(Access::Read));
     assert!(fifo.is_empty(), "what nobody has read is gone with the last end");
     // Each waits for the other, whoever comes first.

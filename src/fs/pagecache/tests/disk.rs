@@ -180,7 +180,10 @@ impl Backing for Disk {
             from.copy_out(&mut bytes);
             assert!(page * PAGE_SIZE < size, "page {page} of a file of {size} bytes is written");
             let end = (size - page * PAGE_SIZE).min(PAGE_SIZE) as usize;
-            assert!(self.junk || bytes[end..].iter().all(|&byte| byte == 0), "page {page} is not zero past the end");
+            assert!(
+                self.junk || bytes[end..].iter().all(|&byte| byte == 0),
+                "page {page} is not zero past the end"
+            );
             bytes[end..].fill(0);
             if result.is_ok() {
                 self.pages.lock().unwrap().insert(page, bytes);

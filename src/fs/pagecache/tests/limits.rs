@@ -52,7 +52,8 @@ fn the_thread_keeps_up_with_writers() {
             scope.spawn(move || {
                 let file = file(cache, disk.clone(), 0);
                 for n in 0..300u64 {
-                    file.write_at(Position::At(n % 100 * PAGE as u64), PAGE, &mut &[n as u8; PAGE][..]).unwrap();
+                    file.write_at(Position::At(n % 100 * PAGE as u64), PAGE, &mut &[n as u8; PAGE][..])
+                        .unwrap();
                     most.fetch_max(unwritten(cache), SeqCst);
                 }
                 file.fsync(false, &file.seen()).unwrap();

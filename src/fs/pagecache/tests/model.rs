@@ -100,12 +100,18 @@ impl World {
         match result {
             Ok(taken) => {
                 assert!(taken == expected.len() || taken <= fault, "{taken} of {}", expected.len());
-                assert!(taken == expected.len().min(fault) || self.failing(), "{taken} of {}", expected.len());
+                assert!(
+                    taken == expected.len().min(fault) || self.failing(),
+                    "{taken} of {}",
+                    expected.len()
+                );
                 assert!(found[..taken] == expected[..taken], "{len} bytes at {at:#x}");
                 assert!(found[taken..].iter().all(|&byte| byte == 0xAA));
             }
             Err(Error::Fault) => assert!(fault == 0 && !expected.is_empty()),
-            Err(error) => assert!(error == Error::Io && self.failing() || error == Error::NoMemory, "{error:?}"),
+            Err(error) => {
+                assert!(error == Error::Io && self.failing() || error == Error::NoMemory, "{error:?}")
+            }
         }
     }
 
@@ -200,7 +206,11 @@ impl World {
         match self.program.store(SHARED, at, word) {
             Ok(()) => {
                 assert!(at < last_page);
-                for (n, byte) in (at..).zip(word.to_le_bytes()).filter(|&(n, _)| n < self.bytes.len() as u64).collect::<Vec<_>>() {
+                for (n, byte) in (at..)
+                    .zip(word.to_le_bytes())
+                    .filter(|&(n, _)| n < self.bytes.len() as u64)
+                    .collect::<Vec<_>>()
+                {
                     self.bytes[n as usize] = byte;
                 }
             }
@@ -233,7 +243,8 @@ impl World {
             let word = self.random.next_u64();
             if self.program.store(PRIVATE, at, word).is_ok() {
                 let page_at = page * PAGE_SIZE;
-                let original = (0..PAGE as u64).map(|n| self.bytes.get((page_at + n) as usize).copied().unwrap_or(0));
+                let original =
+                    (0..PAGE as u64).map(|n| self.bytes.get((page_at + n) as usize).copied().unwrap_or(0));
                 let copy = self.copies.entry(page).or_insert_with(|| original.collect());
                 copy[within..within + 8].copy_from_slice(&word.to_le_bytes());
             }
@@ -315,7 +326,8 @@ impl World {
 fn run(seed: u64, frames: u32, disk: bool, steps: u64) {
     let mut world = World::new(seed, frames, disk);
     for step in 0..steps {
-        let step = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| world.step())).map_err(|why| (step, why));
+        let step = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| world.step()))
+            .map_err(|why| (step, why));
         if let Err((step, why)) = step {
             std::eprintln!("seed {seed}, step {step}, {frames} frames, disk {disk}");
             std::panic::resume_unwind(why);

@@ -66,7 +66,11 @@ impl Race {
             let found = u64::from_le_bytes(found);
             let good = took == 0 || found == last[page as usize] || (self.cut && found == 0);
             // A store whose page was made a hole meanwhile went where nobody looks any more.
-            assert!(good || (self.cut && found == old), "page {page}: {found:#x}, not {:#x}", last[page as usize]);
+            assert!(
+                good || (self.cut && found == old),
+                "page {page}: {found:#x}, not {:#x}",
+                last[page as usize]
+            );
             if took != 0 {
                 last[page as usize] = found;
             }

@@ -90,7 +90,8 @@ fn only_dirty_pages_are_written_in_runs() {
     assert_eq!(file.sync(4 * PAGE_SIZE..10 * PAGE_SIZE, &seen), Ok(()));
     assert_eq!(disk.take_calls(), [Call::Write(4, 2), Call::Write(9, 1)]);
     assert_eq!(file.fsync(true, &seen), Ok(()));
-    let expected = [Call::Write(3, 1), Call::Write(40, 1), Call::Write(50, 32), Call::Write(82, 8), Call::Flush];
+    let expected =
+        [Call::Write(3, 1), Call::Write(40, 1), Call::Write(50, 32), Call::Write(82, 8), Call::Flush];
     assert_eq!(disk.take_calls(), expected);
     assert_eq!(file.counts(), Counts { pages: 100, dirty: 0, write_back: 0 });
     assert_eq!(&disk.pages.lock().unwrap()[&4][9..14], [5, b'n', b'e', b'w', 5]);
@@ -257,7 +258,12 @@ fn what_was_used_twice_stays_longer() {
     while freed < 150 {
         freed += cache.reclaim(30);
     }
-    assert!(once.counts().pages <= 50 && often.counts().pages == before, "{:?} {:?}", once.counts(), often.counts());
+    assert!(
+        once.counts().pages <= 50 && often.counts().pages == before,
+        "{:?} {:?}",
+        once.counts(),
+        often.counts()
+    );
     // A page that somebody copies from is nobody's to take.
     write(&often, 0, b"x").unwrap();
     while cache.reclaim(1000) != 0 {}
@@ -303,7 +309,10 @@ fn without_memory_a_call_is_refused_and_nothing_is_lost() {
             break;
         }
         refused += 1;
-        assert!(matches!(result, Err(Error::NoMemory)) || result.is_ok_and(|len| len < 3 * PAGE && len % PAGE == 0));
+        assert!(
+            matches!(result, Err(Error::NoMemory))
+                || result.is_ok_and(|len| len < 3 * PAGE && len % PAGE == 0)
+        );
         assert_eq!(file.truncate(0), Ok(()));
     }
     assert_eq!(refused, 3, "a frame for each page");

@@ -7,8 +7,8 @@ use crate::mm::addr::Frame;
 use core::ops::Range;
 use std::boxed::Box;
 use std::collections::BTreeMap;
-use std::sync::{Mutex, OnceLock, RwLock, Weak};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, RwLock, Weak};
 use std::vec::Vec;
 
 /// Translations that the TLB has room for.
