@@ -101,7 +101,8 @@ impl<E: Env, B: Backing> Inner<E, B> {
 
     /// Writes those of these pages that are dirty and that nobody else writes; returns how many.
     fn write_run(&self, first: u64, count: usize, writable: bool) -> Result<u64, Error> {
-        if writable && self.mapped.load(Ordering::Acquire) != 0 {
+        // Also if no area shows it any more: one that is going may have left its entries a moment longer.
+        if writable {
             let end = first + count as u64;
             self.env().write_protect(self.id(), first * PAGE_SIZE..end * PAGE_SIZE);
         }
