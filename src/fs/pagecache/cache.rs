@@ -21,6 +21,8 @@ const QUEUES: usize = 64;
 const TURN: u64 = 1024;
 /// Pages that a writer writes when there is too much.
 const THROTTLED: u64 = 64;
+/// How often he does that before he may go on.
+const SHARES: usize = 8;
 
 /// Pages of all mappings.
 #[derive(Debug, Default)]
@@ -37,14 +39,16 @@ pub struct Total {
 }
 
 impl Total {
-    const NONE: Self = Self {
-        pages: AtomicU64::new(0),
-        kept: AtomicU64::new(0),
-        dirty: AtomicU64::new(0),
-        write_back: AtomicU64::new(0),
-        written: AtomicU64::new(0),
-        reclaimed: AtomicU64::new(0),
-    };
+    const fn new() -> Self {
+        Self {
+            pages: AtomicU64::new(0),
+            kept: AtomicU64::new(0),
+            dirty: AtomicU64::new(0),
+            write_back: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            reclaimed: AtomicU64::new(0),
+        }
+    }
 
     pub(super) fn add(total: &AtomicU64, before: u64, after: u64) {
         if before != after {
@@ -73,6 +77,7 @@ pub(super) trait Member: Send + Sync {
 }
 
 /// A mapping's part in the lists.
+#[derive(Default)]
 pub struct Membership {
     /// Who uses it and has no other hold on it.
     busy: AtomicUsize,
@@ -173,7 +178,7 @@ impl<E: Env> Cache<E> {
     pub const fn new(env: E) -> Self {
         Self {
             env,
-            total: Total::NONE,
+            total: Total::new(),
             list: SpinLock::new(
                 Rank::PageCache,
                 List { members: Vec::new(), dirty: VecDeque::new(), hand: 0 },
@@ -398,8 +403,10 @@ impl<E: Env> Cache<E> {
 
     /// Called by who makes pages dirty, now and then, with no lock that spins. There may be too much that is dirty: then he
     /// writes some himself, of his own file first, until there is not.
+    ///
+    /// His share is bounded: what others make dirty meanwhile is theirs.
     pub(super) fn balance(&self, own: &dyn Member) {
-        loop {
+        for _ in 0..SHARES {
             match self.pace() {
                 Pace::Free => return,
                 Pace::Background => {

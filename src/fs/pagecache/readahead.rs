@@ -132,7 +132,8 @@ mod tests {
     fn table() {
         let in_order: Vec<_> = (0..400).map(|page| (page, 1)).collect();
         let backwards: Vec<_> = (0..6).rev().map(|page| (page * 10, 1)).collect();
-        let cases: &[(&str, &[(u64, u64)], Advice, &[(u64, u32)])] = &[
+        type Case<'a> = (&'a str, &'a [(u64, u64)], Advice, &'a [(u64, u32)]);
+        let cases: &[Case<'_>] = &[
             ("one page", &[(0, 1)], Advice::Normal, &[(0, 4)]),
             ("in order", &in_order, Advice::Normal, &[(0, 4), (4, 32), (36, 128), (164, 128), (292, 128)]),
             ("in large pieces", &[(0, 20), (20, 20)], Advice::Normal, &[(0, 20), (20, 32)]),

@@ -163,8 +163,11 @@ impl<E: Env, B: Backing> Inner<E, B> {
     }
 
     pub fn invalidate(&self, range: Range<u64>) -> u64 {
+        if !self.keeps {
+            return 0;
+        }
         let (mut dropped, mut from) = (0, range.start);
-        while self.keeps {
+        while from < range.end {
             let mut batch = Batch::new(self.env());
             self.change(|pages| {
                 while let Some(page) = pages.tree.next(Tag::There, from).filter(|&page| page < range.end) {
@@ -177,9 +180,6 @@ impl<E: Env, B: Backing> Inner<E, B> {
                 from = range.end;
             });
             dropped += batch.len() as u64;
-            if from >= range.end {
-                break;
-            }
         }
         dropped
     }

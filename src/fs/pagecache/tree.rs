@@ -149,6 +149,7 @@ impl Node {
 #[derive(Default)]
 pub struct Spare {
     leaf: Option<Box<Leaf>>,
+    #[expect(clippy::vec_box, reason = "they go into the tree as they are")]
     inner: Vec<Box<Inner>>,
 }
 

@@ -288,7 +288,7 @@ impl World {
             60..74 => self.shared(),
             74..84 => self.private(),
             84..87 => self.sync(),
-            87..89 => _ = self.file.write_back(0..u64::MAX),
+            87..89 => self.file.write_back(0..u64::MAX),
             89..91 => _ = self.cache.reclaim(1 + self.random.below(30)),
             91..93 => _ = self.file.invalidate(0..u64::MAX),
             93..95 => self.file.read_ahead(0..u64::MAX),
