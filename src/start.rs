@@ -22,7 +22,7 @@ use crate::task::sched::topology::Position;
 use crate::task::schedule;
 use crate::tty::console;
 use crate::tty::options::{DEFAULT_BAUD, Selection};
-use crate::{kernel, log as klog, mm, monitor, platform, random, task};
+use crate::{fs, kernel, log as klog, mm, monitor, platform, random, task};
 use alloc::vec::Vec;
 use core::fmt;
 use log::{error, info, warn};
@@ -59,6 +59,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     report_cpu();
     report_memory();
     mm::init(boot_info::regions());
+    assert!(fs::pagecache::live::init(), "there is a place for one more who gives memory back");
     mm::heap::name_sites_by(kernel::backtrace::allocation_site);
     platform::pc::init(found(info), machine_options(&options));
     start_random(info, &options);

@@ -39,6 +39,8 @@ pub mod locks;
 pub mod mode;
 pub mod mount;
 pub mod namei;
+pub mod pagecache;
+pub mod pipe;
 pub mod poll;
 pub mod refs;
 pub mod stat;

@@ -78,6 +78,11 @@ ranks! {
         // A file system's own structures, below all that the VFS takes.
         FsData "file system's data",
         FsTable "file system's inodes",
+        // Copy user memory, which may fault.
+        FileWriters "file's writers",
+        Pipe "pipe",
+        // Faults and mmap: takes frames and tables, and waits for pages of files.
+        Space "address space",
     }
     spin {
         SpinOuter "outer experiment",
@@ -91,8 +96,10 @@ ranks! {
         FsRoot "file system's root",
         // Directory entries in memory: retires.
         Dcache "directory entries",
-        // Faults and mmap: takes frames and tables.
-        Space "address space",
+        // Which files have pages, and which have dirty ones.
+        PageCache "page cache",
+        // A file's pages: gives back frames and nodes.
+        FilePages "file's pages",
         // Maps and unmaps: takes frames, for tables and for what is mapped.
         KernelTables "kernel's page tables",
         // Painting is what it is for.

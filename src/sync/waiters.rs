@@ -55,6 +55,12 @@ impl<P: Parker> Waiter<P> {
         P::park(&|| self.granted.load(Ordering::Acquire), deadline_ns)
     }
 
+    /// The same, but it also gives up when `stop` says so: when a signal has come, say. Whoever makes that true has this
+    /// task woken.
+    pub fn sleep_unless(&self, stop: &dyn Fn() -> bool, deadline_ns: u64) -> bool {
+        P::park(&|| self.granted.load(Ordering::Acquire) || stop(), deadline_ns)
+    }
+
     /// Whether it was granted. Who is not going to leave for it needs no lock.
     pub fn was_granted(&self) -> bool {
         self.granted.load(Ordering::Acquire)

@@ -3,11 +3,12 @@
 //!
 //! ```text
 //! mmap, munmap, fork, …  writing ─┐  ┌─ vma::Space    which addresses, for what        pure
-//!                                 RwLock
+//!                                RwMutex
 //! page faults, usercopy  reading ─┘  └─ UserPages     tables and references on frames  Env: frames, TLBs
 //! ```
 //!
-//! Many faults of one space run side by side; calls that change mappings run alone. [`fault`] says why that is safe.
+//! Many faults of one space run side by side; calls that change mappings run alone. [`fault`] says why that is safe. The
+//! lock is one that sleeps, for a fault may wait for a disk with it.
 //!
 //! **Lock order.** A space's lock comes before everything it calls: heap, frames, objects' own locks. Two spaces' locks
 //! are never held at once (a child is nobody else's while it is made). Whoever holds one touches no user memory.
@@ -23,11 +24,12 @@ mod fault;
 #[cfg(target_os = "none")]
 pub mod live;
 mod memory;
+mod object;
 mod pages;
 #[cfg(target_os = "none")]
 pub mod poison;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use env::{Account, Content, Env, NoPage, Promises, Provided, Store};
 pub use fault::Outcome;
@@ -36,13 +38,13 @@ pub use memory::Memory;
 use super::vma::Error;
 use super::vma::space::{Advice, Layout, Limits, Mapped, Mapping, RemapFlags, Space};
 use crate::arch::x86_64::paging::MapError;
-use crate::sync::{Rank, RwLock};
+use crate::sync::{Rank, RwMutex};
 use core::mem::ManuallyDrop;
 use pages::UserPages;
 
 /// One program's memory. Dropping it gives back everything, the top table too.
 pub struct AddressSpace<E: Env, F: Content<E>> {
-    lock: RwLock<Inner<E, F>>,
+    lock: RwMutex<Inner<E, F>>,
     root: u64,
 }
 
@@ -68,7 +70,7 @@ impl<E: Env, F: Content<E>> AddressSpace<E, F> {
 
     fn of(space: Space<F, Promises<E>>, pages: UserPages<E>) -> Self {
         let root = pages.tables.root();
-        Self { lock: RwLock::new(Rank::Space, Inner { space, pages: ManuallyDrop::new(pages) }), root }
+        Self { lock: RwMutex::new(Rank::Space, Inner { space, pages: ManuallyDrop::new(pages) }), root }
     }
 
     /// Physical address of its top table, for CR3.

@@ -63,7 +63,7 @@ impl<E: Env> UserPages<E> {
     }
 
     /// Does something to the tables. Frames that it takes out lose a reference once it has ended.
-    fn edit<R>(
+    pub(super) fn edit<R>(
         &mut self,
         work: impl FnOnce(&mut Edit<'_, Store<E>, SpaceTlb<'_, E>, &mut dyn FnMut(Removed)>) -> R,
     ) -> R {

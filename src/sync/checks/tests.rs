@@ -88,12 +88,12 @@ fn a_group_is_an_order() {
 
 #[test]
 fn two_of_one_rank_are_no_order() {
-    let locks = [const { RwLock::new(Rank::Space, ()) }; 2];
+    let locks = [const { RwLock::new(Rank::KernelTables, ()) }; 2];
     let found = findings(|| {
         let _first = locks[0].read();
         let _second = locks[1].read();
     });
-    assert!(found.len() == 1 && found[0].contains("`address space` taken at"), "{found:?}");
+    assert!(found.len() == 1 && found[0].contains("`kernel's page tables` taken at"), "{found:?}");
 }
 
 #[test]

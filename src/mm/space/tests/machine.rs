@@ -4,10 +4,11 @@ use super::super::env::{Account, Env, Store};
 use crate::arch::x86_64::paging::{ENTRIES, Entry, Flags, MapError, Owner, PageTables, Table, TableMemory};
 use crate::boot::layout::PAGE_SIZE;
 use crate::mm::addr::Frame;
+use core::ops::Range;
 use std::boxed::Box;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Mutex, OnceLock, RwLock, Weak};
 use std::vec::Vec;
 
 /// Translations that the TLB has room for.
@@ -36,6 +37,16 @@ pub struct Machine {
     account: Account,
     /// The number of the next memory object.
     pub objects: AtomicU64,
+    /// For tests of files: a clock that they move; address spaces that show files; who gives frames back.
+    pub now_ns: AtomicU64,
+    pub shows: RwLock<Vec<Weak<dyn Shows>>>,
+    pub relief: OnceLock<Box<dyn Fn() -> bool + Send + Sync>>,
+}
+
+/// An address space that shows files, which have numbers.
+pub trait Shows: Send + Sync {
+    fn unmap(&self, file: usize, bytes: Range<u64>, which: &dyn Fn(u64, Frame) -> bool);
+    fn write_protect(&self, file: usize, bytes: Range<u64>);
 }
 
 /// What tests call their machine. It stays for the rest of the test's process.
@@ -56,6 +67,9 @@ impl Machine {
             zero: Frame::from_u32(FIRST).unwrap(),
             account: Account::new(largest_promise),
             objects: AtomicU64::new(100),
+            now_ns: AtomicU64::new(0),
+            shows: RwLock::default(),
+            relief: OnceLock::new(),
         }))
     }
 
@@ -75,6 +89,10 @@ impl Machine {
 
     pub fn references(&self, frame: Frame) -> u32 {
         self.slot(frame).references.load(Ordering::SeqCst)
+    }
+
+    pub fn frames_in_all(&self) -> u64 {
+        self.slots.len() as u64
     }
 
     pub fn free_frames(&self) -> usize {

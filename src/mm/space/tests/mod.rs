@@ -2,9 +2,9 @@
 //! by byte.
 
 mod fuzz;
-mod machine;
+pub(crate) mod machine;
 mod objects;
-mod program;
+pub(crate) mod program;
 mod refusals;
 mod single;
 mod threads;

@@ -1,7 +1,7 @@
 //! A program's accesses: what the processor does, with a page fault wherever it finds no way.
 
 use super::super::fault::Outcome;
-use super::super::{AddressSpace, Env};
+use super::super::{AddressSpace, Content, Env};
 use super::machine::{Host, Machine};
 use super::objects::Thing;
 use crate::boot::layout::PAGE_SIZE;
@@ -47,7 +47,7 @@ pub fn of_file(at: u64, pages: u64, prot: Prot, kind: MapFlags, file: &Thing, fi
     Mapping { addr: at, len: pages * PAGE_SIZE, prot, flags: kind | MapFlags::FIXED, file: Some(open) }
 }
 
-impl Space {
+impl<F: Content<Host>> AddressSpace<Host, F> {
     pub fn host(&self) -> Host {
         self.lock.read().pages.env
     }

@@ -1,0 +1,8 @@
+//! Tests of the page cache, on frames and a TLB that notice misuse and a disk that is slow and fails.
+
+mod disk;
+mod limits;
+mod model;
+mod program;
+mod races;
+mod rules;
