@@ -68,6 +68,10 @@ ranks! {
         SleepInner "inner sleeping experiment",
         // A line is edited: prints.
         Editor "monitor's editor",
+        // Whose turn it is at a terminal; then the terminal: signals, asks the driver.
+        TerminalReader "terminal's reader",
+        TerminalWriter "terminal's writer",
+        Terminal "terminal",
     }
     spin {
         SpinOuter "outer experiment",
@@ -120,6 +124,8 @@ ranks! {
         // Removed memory that readers may still look at.
         Retired "retired memory",
         Sequence "sequence lock's writer",
+        // Bytes that have arrived at a terminal.
+        TerminalInput "terminal's input",
         Serial "serial port",
         // What an experiment has found, under whatever lock.
         Findings "experiment's findings",

@@ -47,7 +47,7 @@ FLAGS |= {name.lower(): (LFLAG, getattr(termios, name)) for name in
 FLAGS |= {"extproc": (LFLAG, 0o200000), "cstopb": (CFLAG, termios.CSTOPB), "parenb": (CFLAG, termios.PARENB)}
 CHARS = {name.lower(): getattr(termios, "V" + name) for name in
          "INTR QUIT ERASE KILL EOF TIME MIN START STOP SUSP EOL REPRINT DISCARD WERASE LNEXT EOL2".split()}
-RAW = "-ignbrk -brkint -parmrk -istrip -inlcr -igncr -icrnl -ixon -opost -echo -echonl -icanon -isig -iextend".split()
+RAW = "-ignbrk -brkint -parmrk -istrip -inlcr -igncr -icrnl -ixon -opost -echo -echonl -icanon -isig -iexten".split()
 SIGNALS = {f"SIG{name}": getattr(signal, f"SIG{name}") for name in "INT QUIT TSTP HUP CONT WINCH TTIN TTOU".split()}
 HELD = [signal.SIGINT, signal.SIGQUIT, signal.SIGTSTP, signal.SIGHUP, signal.SIGCONT, signal.SIGWINCH]
 ESCAPES = {"n": b"\n", "r": b"\r", "t": b"\t", "b": b"\b", "a": b"\a", "e": b"\x1b", "\\": b"\\", '"': b'"'}
@@ -262,7 +262,10 @@ class Actor:
 
     def do_set(self, rest, how=termios.TCSANOW, fd="slave"):
         words = rest.split()
-        mode = termios.tcgetattr(self.fd(fd))
+        try:
+            mode = termios.tcgetattr(self.fd(fd))
+        except termios.error as problem:
+            return f"set {error(problem.args[0])}"
         for word in itertools.chain.from_iterable(RAW if word == "raw" else [word] for word in words):
             name, _, value = word.partition("=")
             if name in ("min", "time"):
@@ -272,7 +275,7 @@ class Actor:
             elif name.lstrip("-") in FLAGS:
                 field, bits = FLAGS[name.lstrip("-")]
                 mode[field] = mode[field] & ~bits if name.startswith("-") else mode[field] | bits
-            elif word != "-iextend":
+            else:
                 raise SystemExit(f"no setting {word}")
         packed = struct.pack("=4IB19s", *mode[:4], 0, b"".join(c if isinstance(c, bytes) else bytes([c]) for c in mode[CC])[:19])
         request = {termios.TCSANOW: termios.TCSETS, termios.TCSADRAIN: termios.TCSETSW, termios.TCSAFLUSH: termios.TCSETSF}[how]
@@ -409,8 +412,11 @@ class Actor:
     def do_notty(self, _):
         return self.done("notty", raw_ioctl(self.fd("slave"), termios.TIOCNOTTY))
 
-    def do_spgrp(self, rest):
-        return self.done("spgrp", raw_ioctl(self.fd("slave"), termios.TIOCSPGRP, bytearray(struct.pack("=i", self.id(rest)))))
+    def do_spgrp(self, rest, fd="slave"):
+        return self.done("spgrp", raw_ioctl(self.fd(fd), termios.TIOCSPGRP, bytearray(struct.pack("=i", self.id(rest)))))
+
+    def do_mspgrp(self, rest):
+        return self.do_spgrp(rest, "master")
 
     def group(self, what, fd, request):
         data = bytearray(4)
@@ -422,6 +428,14 @@ class Actor:
 
     def do_gsid(self, rest):
         return self.group("sid", rest, 0x5429)
+
+    def do_orphan(self, _):
+        """Goes on in a child whose parent has ended; groups and sessions keep their numbers."""
+        parent = os.getpid()
+        if os.fork():
+            os._exit(0)
+        while os.getppid() == parent:
+            os.sched_yield()
 
     def do_devtty(self, _):
         try:
@@ -472,6 +486,9 @@ class Case:
         out = b""
         for _ in range(2):
             if self.slave < 0 or ready(self.slave, select.POLLIN):
+                self.behind.wait()
+            # Where nobody fetches what comes out, it must at least have come to where the master finds it.
+            if self.held and self.master >= 0 and ready(self.master, select.POLLIN):
                 self.behind.wait()
             while not self.held and self.master >= 0:
                 data = raw_read(self.master, 65536)

@@ -94,6 +94,17 @@ impl Backlog {
         count
     }
 
+    /// Moves what fits into another queue, with its marks, at most `most` bytes; returns how many.
+    pub fn move_to(&mut self, other: &mut Self, most: usize) -> usize {
+        let count = self.len.min(other.room()).min(most);
+        for _ in 0..count {
+            let mark = self.marks.get(self.first).copied().unwrap_or(Mark::Good);
+            other.push_marked(self.bytes[self.first], mark);
+            self.remove(1);
+        }
+        count
+    }
+
     fn remove(&mut self, count: usize) {
         self.first = (self.first + count) % self.bytes.len();
         self.len -= count;
@@ -118,6 +129,9 @@ impl Backlog {
 
     /// At most a portion of the same, for who holds a lock meanwhile; whether there is more that would be taken.
     pub fn feed_some(&mut self, tty: &mut NTty, line: &mut dyn Line) -> bool {
+        if self.is_empty() {
+            return false;
+        }
         let (bytes, marks) = self.piece(0);
         let count = bytes.len().min(PORTION);
         let taken = tty.receive(&bytes[..count], marks.get(..count).unwrap_or_default(), line);

@@ -73,6 +73,7 @@ impl NTty {
 
     /// The line is whole: it belongs to readers now.
     fn end_line(&mut self, byte: u8) {
+        self.ring.make_room();
         self.ring.set_end(self.ring.head);
         self.ring.put(byte);
         self.ring.lines = self.ring.head;

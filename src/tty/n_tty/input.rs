@@ -43,7 +43,7 @@ impl NTty {
                     self.ring.head = self.ring.head.wrapping_sub(1);
                 }
                 room = isize::from(overflow);
-                self.refused = !overflow;
+                self.refused = !overflow && taken < bytes.len();
             }
             let count = (bytes.len() - taken).min(room as usize);
             if count == 0 {

@@ -31,7 +31,7 @@ mod read;
 mod ring;
 mod settings;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub use backlog::Backlog;
 pub use input::Mark;
@@ -171,6 +171,11 @@ impl NTty {
     /// Whether the other end is to be held back.
     pub fn is_throttled(&self) -> bool {
         self.throttled
+    }
+
+    /// The line has room again: shows what had none.
+    pub fn resume(&mut self, line: &mut dyn Line) {
+        self.process_echoes(line);
     }
 
     /// Room on the line, as far as it is not stopped.

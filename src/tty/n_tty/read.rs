@@ -33,8 +33,6 @@ const TENTH_NS: u64 = 100_000_000;
 pub struct Reading {
     /// Bytes that the buffer has.
     pub got: usize,
-    /// Where the current piece began.
-    piece: usize,
     minimum: usize,
     /// Between bytes.
     time_ns: u64,
@@ -57,7 +55,7 @@ impl NTty {
     pub fn begin_read(&self, now_ns: u64) -> Reading {
         let time_ns = u64::from(self.settings.cc[cc::VTIME]) * TENTH_NS;
         let mut reading =
-            Reading { got: 0, piece: 0, minimum: 0, time_ns: 0, deadline_ns: FOREVER, goes_on: false };
+            Reading { got: 0, minimum: 0, time_ns: 0, deadline_ns: FOREVER, goes_on: false };
         if !self.local(Local::ICANON) {
             match self.minimum() {
                 0 => {

@@ -45,9 +45,18 @@ impl Ring {
         self.ends = [0; CAPACITY / 64];
     }
 
+    /// Adds a byte. In a full ring, which only a line that is too long fills, it takes the last one's place.
     pub fn put(&mut self, byte: u8) {
+        self.make_room();
         self.bytes[self.head % CAPACITY] = byte;
         self.head = self.head.wrapping_add(1);
+    }
+
+    /// Drops the last byte of a full ring.
+    pub fn make_room(&mut self) {
+        if self.held() == CAPACITY {
+            self.head = self.head.wrapping_sub(1);
+        }
     }
 
     pub fn at(&self, position: usize) -> u8 {

@@ -86,6 +86,13 @@ impl NTty {
         self.events |= Events::READABLE | Events::WRITABLE;
     }
 
+    /// The driver can do less than [`Self::set`] was told: takes its word on speeds and the like. Lines and flags of input
+    /// are none of its business.
+    pub fn adjust(&mut self, settings: Termios) {
+        self.settings.control = settings.control;
+        (self.settings.input_speed, self.settings.output_speed) = (settings.input_speed, settings.output_speed);
+    }
+
     pub(super) fn apply_settings(&mut self) {
         self.special = ByteSet::of(&self.settings);
         self.mode = Mode::of(&self.settings);

@@ -229,3 +229,166 @@ fn the_tables_language() {
     assert_eq!(bytes(&show(&expected)), expected);
     assert_eq!(recorded::show(b""), "\"\"");
 }
+
+// ---- what a pseudo-terminal cannot show ----
+
+/// A line with little room.
+struct Narrow(Vec<u8>, usize);
+
+impl Line for Narrow {
+    fn room(&self) -> usize {
+        self.1 - self.0.len()
+    }
+
+    fn send(&mut self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.room());
+        self.0.extend_from_slice(bytes);
+    }
+
+    fn discard(&mut self) {
+        self.0.clear();
+    }
+}
+
+fn with(words: &str) -> (NTty, Kept) {
+    let mut settings = Termios::standard();
+    apply(&mut settings, words);
+    (NTty::new(settings, false).expect("memory"), Kept::default())
+}
+
+fn read_all(tty: &mut NTty) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut buffer = [0; 5000];
+    loop {
+        let mut reading = tty.begin_read(0);
+        tty.read(&mut reading, &mut buffer, 0);
+        if reading.got == 0 {
+            return all;
+        }
+        all.extend_from_slice(&buffer[..reading.got]);
+    }
+}
+
+/// POSIX 11.2.2: what a break and a byte with an error become.
+#[test]
+fn breaks_and_errors() {
+    let bad = [Mark::Good, Mark::Bad, Mark::Good, Mark::Break, Mark::Overrun, Mark::Good];
+    let cases: &[(&str, &[u8], Events)] = &[
+        ("raw", b"aXb\0c", Events::empty()),
+        ("raw inpck", b"a\0b\0c", Events::empty()),
+        ("raw inpck ignpar", b"ab\0c", Events::empty()),
+        ("raw inpck parmrk", b"a\xff\0Xb\xff\0\0c", Events::empty()),
+        ("raw parmrk", b"aXb\xff\0\0c", Events::empty()),
+        ("raw ignbrk", b"aXbc", Events::empty()),
+        ("raw ignbrk brkint", b"aXbc", Events::empty()),
+        ("raw brkint", b"c", Events::INTERRUPT),
+        ("raw brkint noflsh", b"aXbc", Events::INTERRUPT),
+        ("-icanon -echo inpck parmrk", b"a\xff\0Xb\xff\0\0c", Events::empty()),
+        ("-icanon -echo brkint", b"c", Events::INTERRUPT),
+    ];
+    for &(words, expected, events) in cases {
+        let (mut tty, mut line) = with(words);
+        assert_eq!(tty.receive(b"aXb\0\0c", &bad, &mut line), 6);
+        assert_eq!(tty.take_events() & Events::INTERRUPT, events, "{words}");
+        assert_eq!(read_all(&mut tty), expected, "{words}");
+    }
+}
+
+/// LNEXT is used up by a byte with an error, too.
+#[test]
+fn lnext_and_an_error() {
+    let (mut tty, mut line) = with("inpck");
+    tty.receive(b"\x16X\x04", &[Mark::Good, Mark::Bad, Mark::Good], &mut line);
+    assert_eq!(read_all(&mut tty), b"\0");
+}
+
+/// The other end is told to wait when there are fewer than 128 places, and to go on when 128 bytes are left.
+#[test]
+fn throttling() {
+    let (mut tty, mut line) = with("raw");
+    tty.receive(&[7; 3968], &[], &mut line);
+    assert!(!tty.is_throttled());
+    tty.receive(&[7; 1], &[], &mut line);
+    assert!(tty.is_throttled() && tty.take_events().contains(Events::THROTTLE));
+    let mut buffer = [0; 3840];
+    let mut reading = tty.begin_read(0);
+    tty.read(&mut reading, &mut buffer, 0);
+    assert!(reading.got == 3840 && tty.is_throttled());
+    let mut reading = tty.begin_read(0);
+    tty.read(&mut reading, &mut buffer[..1], 0);
+    assert!(!tty.is_throttled() && tty.take_events().contains(Events::THROTTLE));
+    // A line that is being typed never stops the typist, however long.
+    let (mut tty, mut line) = with("-echo");
+    tty.receive(&[b'x'; 5000], &[], &mut line);
+    assert!(!tty.is_throttled());
+    assert_eq!(tty.receive(b"\n", &[], &mut line), 1);
+    assert_eq!(tty.available(), 4096);
+}
+
+/// Without room nothing is sent in halves: not a ^X, not CR LF, not the spaces of a tab.
+#[test]
+fn a_narrow_line() {
+    let mut settings = Termios::standard();
+    apply(&mut settings, "tab3");
+    let mut tty = NTty::new(settings, false).expect("memory");
+    let mut line = Narrow(Vec::new(), 2);
+    assert_eq!(tty.write(b"a\nb", &mut line), 1);
+    line.0.clear();
+    assert_eq!(tty.write(b"\nb", &mut line), 1);
+    (line.0, line.1) = (Vec::new(), 8);
+    assert_eq!(tty.write(b"b\t\t", &mut line), 2);
+    assert_eq!(line.0, b"b       ");
+    tty.receive(b"\x01c", &[], &mut line);
+    line.1 = 9;
+    tty.resume(&mut line);
+    assert_eq!(line.0, b"b       ");
+    line.0.clear();
+    // What was typed is shown before what is written.
+    assert_eq!(tty.write(b"d", &mut line), 1);
+    assert_eq!(line.0, b"^Acd");
+}
+
+/// Whatever is done to it, it keeps its promises: no panic, no more bytes than there are, positions in order.
+#[test]
+fn anything_at_all() {
+    let mut random = crate::testing::Random::new(7);
+    let words = ["icanon", "echo", "isig", "ixon", "iutf8", "parmrk", "echoprt", "extproc", "opost", "tab3", "inpck", "ixany"];
+    let marks = [Mark::Good, Mark::Good, Mark::Good, Mark::Bad, Mark::Break, Mark::Overrun];
+    for round in 0..300 {
+        let (mut tty, _) = with("");
+        let mut line = Narrow(Vec::new(), 1 + random.index(300));
+        for _ in 0..200 {
+            match random.below(8) {
+                0..3 => {
+                    let bytes: Vec<u8> = (0..random.index(300)).map(|_| random.byte() & 0x9f).collect();
+                    let marks: Vec<Mark> = bytes.iter().map(|_| random.pick(&marks)).collect();
+                    let taken = tty.receive(&bytes, &marks, &mut line);
+                    assert!(taken <= bytes.len(), "round {round}");
+                    tty.look_ahead(&bytes[taken..], &marks[taken..], &mut line);
+                }
+                3 => {
+                    let mut buffer = vec![0; random.index(300)];
+                    let mut reading = tty.begin_read(0);
+                    tty.read(&mut reading, &mut buffer, u64::MAX);
+                    assert!(reading.got <= buffer.len(), "round {round}");
+                }
+                4 => {
+                    let bytes: Vec<u8> = (0..random.index(100)).map(|_| random.byte()).collect();
+                    assert!(tty.write(&bytes, &mut line) <= bytes.len(), "round {round}");
+                }
+                5 => {
+                    let word = random.pick(&words);
+                    let mut settings = tty.settings().clone();
+                    let sign = random.pick(&["", "-"]);
+                    apply(&mut settings, &format!("{sign}{word} min={}", random.below(4)));
+                    tty.set(settings, &mut line);
+                }
+                6 => tty.flush(random.pick(&[Flush::Input, Flush::Output, Flush::Both]), &mut line),
+                _ => line.0.clear(),
+            }
+            let typed = if tty.settings.makes_lines() { tty.ring.typed() } else { 0 };
+            assert!(tty.available() <= CAPACITY && tty.ring.held() <= CAPACITY, "round {round}");
+            assert!(typed <= tty.ring.held(), "round {round}");
+        }
+    }
+}
