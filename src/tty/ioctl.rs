@@ -261,7 +261,10 @@ mod tests {
 
     #[test]
     fn arguments_that_are_numbers() {
-        assert_eq!([0, 1, 2, 3].map(flush_of), [Some(Flush::Input), Some(Flush::Output), Some(Flush::Both), None]);
+        assert_eq!(
+            [0, 1, 2, 3].map(flush_of),
+            [Some(Flush::Input), Some(Flush::Output), Some(Flush::Both), None]
+        );
         assert_eq!((flow_of(0), flow_of(3), flow_of(4)), (Some(Flow::Stop), Some(Flow::SendStart), None));
     }
 }

@@ -131,8 +131,9 @@ impl Pair {
         let mut written = 0;
         while written < bytes.len() {
             let rest = &bytes[written..];
-            let result =
-                self.again(&self.master_writers, nonblocking, |pty| pty.master_write(rest, self.around.processes));
+            let result = self.again(&self.master_writers, nonblocking, |pty| {
+                pty.master_write(rest, self.around.processes)
+            });
             match result {
                 Ok(count) => written += count,
                 Err(_) if written > 0 => break,
@@ -155,7 +156,9 @@ impl Pair {
     pub fn slave_read(&self, file: &Opened, buffer: &mut [u8], nonblocking: bool) -> Result<usize, Error> {
         let processes = self.around.processes;
         let now_ns = (self.around.now_ns)();
-        let Some(mut reading) = self.with(|pty| pty.begin_read(file, now_ns, processes))? else { return Ok(0) };
+        let Some(mut reading) = self.with(|pty| pty.begin_read(file, now_ns, processes))? else {
+            return Ok(0);
+        };
         if buffer.is_empty() {
             return Ok(0);
         }

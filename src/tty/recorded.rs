@@ -66,7 +66,8 @@ pub fn bytes(text: &str) -> Vec<u8> {
                     'a' => 7,
                     'e' => 27,
                     'x' => {
-                        let mut digit = || chars.next().and_then(|(_, c)| c.to_digit(16)).expect("a digit") as u8;
+                        let mut digit =
+                            || chars.next().and_then(|(_, c)| c.to_digit(16)).expect("a digit") as u8;
                         digit() << 4 | digit()
                     }
                     other => other as u8,

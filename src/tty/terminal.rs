@@ -120,7 +120,12 @@ impl Terminal {
     }
 
     /// Opens it; `controls` if it may become the caller's controlling terminal.
-    pub fn open(&mut self, readable: bool, controls: bool, processes: &dyn Processes) -> Result<Opened, Error> {
+    pub fn open(
+        &mut self,
+        readable: bool,
+        controls: bool,
+        processes: &dyn Processes,
+    ) -> Result<Opened, Error> {
         if self.exclusive && !processes.is_privileged() {
             return Err(Error::Busy);
         }
@@ -231,7 +236,8 @@ impl Terminal {
             Command::SetDiscipline if order.int()? != 0 => return Err(Error::Invalid),
             Command::SetDiscipline => {}
             // What only a driver can do. A pair has no line that could be broken, and says that it was.
-            Command::SendBreak | Command::SendBreakFor | Command::BreakOn | Command::BreakOff if self.is_pair => {}
+            Command::SendBreak | Command::SendBreakFor | Command::BreakOn | Command::BreakOff
+                if self.is_pair => {}
             _ => return Err(Error::NotTty),
         }
         Ok(answer)

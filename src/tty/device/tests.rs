@@ -1,6 +1,8 @@
 //! A live terminal, with threads for the line, for the worker and for programs.
 
+use super::super::ioctl::{self, Memory};
 use super::super::job::model::Model;
+use super::super::terminal::Poll;
 use super::*;
 use crate::sync::parker::now_ns;
 use crate::tty::recorded::apply;
@@ -8,7 +10,7 @@ use crate::tty::termios::Local;
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::sync::Mutex as StdMutex;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::vec;
 use std::vec::Vec;
@@ -194,7 +196,9 @@ fn flow_control_loses_nothing() {
             thread::scope(|scope| {
                 scope.spawn(|| {
                     for piece in data.chunks(64) {
-                        until(|| !tty.driver().other_end_waits.load(Ordering::SeqCst) && tty.arrivals_room() >= 64);
+                        until(|| {
+                            !tty.driver().other_end_waits.load(Ordering::SeqCst) && tty.arrivals_room() >= 64
+                        });
                         typed(tty, piece);
                     }
                 });

@@ -189,7 +189,10 @@ impl NTty {
     }
 
     fn any_key_starts(&mut self, line: &mut dyn Line) {
-        if self.stopped && !self.stopped_by_program && self.settings.input.contains(Input::IXON | Input::IXANY) {
+        if self.stopped
+            && !self.stopped_by_program
+            && self.settings.input.contains(Input::IXON | Input::IXANY)
+        {
             self.start();
             self.process_echoes(line);
         }
@@ -204,7 +207,8 @@ impl NTty {
         if self.local(Local::ISIG) {
             let signals =
                 [(cc::VINTR, Events::INTERRUPT), (cc::VQUIT, Events::QUIT), (cc::VSUSP, Events::SUSPEND)];
-            if let Some((_, signal)) = signals.into_iter().find(|(index, _)| self.settings.cc[*index] == byte) {
+            if let Some((_, signal)) = signals.into_iter().find(|(index, _)| self.settings.cc[*index] == byte)
+            {
                 return self.signal_key(byte, signal, line);
             }
         }

@@ -54,8 +54,7 @@ impl NTty {
     /// Begins a read at `now_ns`. MIN and TIME are what they are now, even if they change while it waits.
     pub fn begin_read(&self, now_ns: u64) -> Reading {
         let time_ns = u64::from(self.settings.cc[cc::VTIME]) * TENTH_NS;
-        let mut reading =
-            Reading { got: 0, minimum: 0, time_ns: 0, deadline_ns: FOREVER, goes_on: false };
+        let mut reading = Reading { got: 0, minimum: 0, time_ns: 0, deadline_ns: FOREVER, goes_on: false };
         if !self.local(Local::ICANON) {
             match self.minimum() {
                 0 => {

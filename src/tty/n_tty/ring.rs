@@ -103,7 +103,9 @@ impl Ring {
 
     /// Bytes of whole lines without the ends of file.
     pub fn line_bytes(&self) -> usize {
-        let ends_file = |at: &usize| self.is_end(self.tail.wrapping_add(*at)) && self.at(self.tail.wrapping_add(*at)) == 0;
+        let ends_file = |at: &usize| {
+            self.is_end(self.tail.wrapping_add(*at)) && self.at(self.tail.wrapping_add(*at)) == 0
+        };
         let all = self.in_lines();
         all - (0..all).filter(ends_file).count()
     }

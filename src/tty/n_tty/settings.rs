@@ -24,7 +24,8 @@ impl ByteSet {
     pub fn of(settings: &Termios) -> Self {
         let mut set = Self::default();
         let (input, local) = (settings.input, settings.local);
-        let mut characters = |indexes: &[usize]| indexes.iter().for_each(|&index| set.insert(settings.cc[index]));
+        let mut characters =
+            |indexes: &[usize]| indexes.iter().for_each(|&index| set.insert(settings.cc[index]));
         if local.contains(Local::ICANON) {
             characters(&[cc::VERASE, cc::VKILL, cc::VEOF, cc::VEOL]);
             if local.contains(Local::IEXTEN) {
@@ -79,7 +80,10 @@ impl NTty {
         }
         self.apply_settings();
         // Else nobody could start it any more.
-        if old.input.contains(Input::IXON) && !self.settings.input.contains(Input::IXON) && !self.stopped_by_program {
+        if old.input.contains(Input::IXON)
+            && !self.settings.input.contains(Input::IXON)
+            && !self.stopped_by_program
+        {
             self.start();
             self.process_echoes(line);
         }
@@ -90,7 +94,8 @@ impl NTty {
     /// are none of its business.
     pub fn adjust(&mut self, settings: Termios) {
         self.settings.control = settings.control;
-        (self.settings.input_speed, self.settings.output_speed) = (settings.input_speed, settings.output_speed);
+        (self.settings.input_speed, self.settings.output_speed) =
+            (settings.input_speed, settings.output_speed);
     }
 
     pub(super) fn apply_settings(&mut self) {

@@ -114,7 +114,8 @@ impl Player {
                 self.begin(rest);
             }
             "wait" | "end" => {
-                let mut step = if verb == "wait" { self.begin(rest) } else { self.reader().expect("reading") };
+                let mut step =
+                    if verb == "wait" { self.begin(rest) } else { self.reader().expect("reading") };
                 while let Step::Wait { until_ns } = step {
                     if until_ns == u64::MAX {
                         return vec!["read never".into()];
@@ -352,7 +353,10 @@ fn a_narrow_line() {
 #[test]
 fn anything_at_all() {
     let mut random = crate::testing::Random::new(7);
-    let words = ["icanon", "echo", "isig", "ixon", "iutf8", "parmrk", "echoprt", "extproc", "opost", "tab3", "inpck", "ixany"];
+    let words = [
+        "icanon", "echo", "isig", "ixon", "iutf8", "parmrk", "echoprt", "extproc", "opost", "tab3", "inpck",
+        "ixany",
+    ];
     let marks = [Mark::Good, Mark::Good, Mark::Good, Mark::Bad, Mark::Break, Mark::Overrun];
     for round in 0..300 {
         let (mut tty, _) = with("");

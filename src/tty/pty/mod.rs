@@ -113,8 +113,14 @@ impl Pty {
             }
             let events = self.terminal.discipline.take_events();
             self.terminal.signal(events, processes);
-            self.wake.set(Wake::SLAVE_READERS, self.wake.contains(Wake::SLAVE_READERS) || events.contains(Events::READABLE));
-            self.wake.set(Wake::SLAVE_WRITERS, self.wake.contains(Wake::SLAVE_WRITERS) || events.contains(Events::WRITABLE));
+            self.wake.set(
+                Wake::SLAVE_READERS,
+                self.wake.contains(Wake::SLAVE_READERS) || events.contains(Events::READABLE),
+            );
+            self.wake.set(
+                Wake::SLAVE_WRITERS,
+                self.wake.contains(Wake::SLAVE_WRITERS) || events.contains(Events::WRITABLE),
+            );
             if !events.contains(Events::ROOM) {
                 break;
             }
@@ -130,7 +136,12 @@ impl Pty {
     ///
     /// # Errors
     /// [`Error::Io`] while it is locked, or without a master.
-    pub fn open_slave(&mut self, readable: bool, controls: bool, processes: &dyn Processes) -> Result<Opened, Error> {
+    pub fn open_slave(
+        &mut self,
+        readable: bool,
+        controls: bool,
+        processes: &dyn Processes,
+    ) -> Result<Opened, Error> {
         if self.locked || !self.master_open {
             return Err(Error::Io);
         }
@@ -277,7 +288,12 @@ impl Pty {
     ///
     /// # Errors
     /// [`Error::Again`] if nothing can be written now, [`Error::Io`] without a master.
-    pub fn slave_write(&mut self, file: &Opened, bytes: &[u8], processes: &dyn Processes) -> Result<usize, Error> {
+    pub fn slave_write(
+        &mut self,
+        file: &Opened,
+        bytes: &[u8],
+        processes: &dyn Processes,
+    ) -> Result<usize, Error> {
         if self.terminal.is_dead(file) {
             return Err(Error::Io);
         }
@@ -297,7 +313,12 @@ impl Pty {
     }
 
     /// An order to the slave.
-    pub fn slave_order(&mut self, file: &Opened, order: &Order<'_>, processes: &dyn Processes) -> Result<Answer, Error> {
+    pub fn slave_order(
+        &mut self,
+        file: &Opened,
+        order: &Order<'_>,
+        processes: &dyn Processes,
+    ) -> Result<Answer, Error> {
         if self.terminal.is_dead(file) {
             return Err(if order.command == Command::SetForeground { Error::NotTty } else { Error::Io });
         }

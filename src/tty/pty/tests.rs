@@ -48,7 +48,8 @@ fn signal(signal: Signal) -> String {
 
 fn poll(poll: Poll) -> String {
     let names = [(Poll::IN, "in"), (Poll::OUT, "out"), (Poll::ERR, "err"), (Poll::HUP, "hup")];
-    let names: Vec<&str> = names.iter().filter(|(flag, _)| poll.contains(*flag)).map(|(_, name)| *name).collect();
+    let names: Vec<&str> =
+        names.iter().filter(|(flag, _)| poll.contains(*flag)).map(|(_, name)| *name).collect();
     format!("poll {}", names.join(" ")).trim_end().into()
 }
 
@@ -125,7 +126,10 @@ impl Player {
                 _ => Ok(reading.got),
             }
         });
-        vec![result.map_or_else(|problem| format!("read {}", error(problem)), |got| format!("read {}", show(&buffer[..got])))]
+        vec![result.map_or_else(
+            |problem| format!("read {}", error(problem)),
+            |got| format!("read {}", show(&buffer[..got])),
+        )]
     }
 
     fn set(&mut self, master: bool, rest: &str) -> Vec<String> {
@@ -152,7 +156,10 @@ impl Player {
             "write" => {
                 let file = self.slave.expect("open");
                 let may = self.pty.may_write(&file, &self.model);
-                return done("wrote", may.and_then(|()| self.pty.slave_write(&file, &bytes(rest), &self.model)));
+                return done(
+                    "wrote",
+                    may.and_then(|()| self.pty.slave_write(&file, &bytes(rest), &self.model)),
+                );
             }
             "read" => return self.read(rest.parse().expect("a size")),
             "begin" => {
@@ -164,7 +171,8 @@ impl Player {
                 self.reading = Some((reading, buffer));
             }
             "end" => {
-                let (file, (mut reading, mut buffer)) = (self.slave.expect("open"), self.reading.take().expect("reading"));
+                let (file, (mut reading, mut buffer)) =
+                    (self.slave.expect("open"), self.reading.take().expect("reading"));
                 return match self.pty.read(&file, &mut reading, &mut buffer, 0, &self.model) {
                     Ok(_) => vec![format!("read {}", show(&buffer[..reading.got]))],
                     Err(problem) => vec![format!("read {}", error(problem))],
@@ -173,7 +181,8 @@ impl Player {
             "mread" => {
                 let mut buffer = vec![0; rest.parse().expect("a size")];
                 let result = self.pty.master_read(&mut buffer, &self.model);
-                let text = result.map_or_else(|problem| error(problem).into(), |count| show(&buffer[..count]));
+                let text =
+                    result.map_or_else(|problem| error(problem).into(), |count| show(&buffer[..count]));
                 return vec![format!("mread {text}")];
             }
             "set" | "mset" => return self.set(master, rest),
@@ -198,7 +207,8 @@ impl Player {
             }
             "win" | "mwin" => {
                 let (rows, columns) = rest.split_once(' ').expect("two");
-                let numbers: [u16; 4] = [rows.parse().expect("rows"), columns.parse().expect("columns"), 0, 0];
+                let numbers: [u16; 4] =
+                    [rows.parse().expect("rows"), columns.parse().expect("columns"), 0, 0];
                 let data: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
                 return done("win", self.order(master, 0x5414, 0, &data));
             }
@@ -210,7 +220,8 @@ impl Player {
             "break" => return done("break", self.order(false, 0x5409, rest.parse().expect("a number"), &[])),
             "flush" | "mflush" => return done("flush", self.order(master, 0x540b, which, &[])),
             "flow" => {
-                let which = ["ooff", "oon", "ioff", "ion"].iter().position(|&name| name == rest).expect("a way");
+                let which =
+                    ["ooff", "oon", "ioff", "ion"].iter().position(|&name| name == rest).expect("a way");
                 return done("flow", self.order(false, 0x540a, which as u64, &[]));
             }
             "excl" => return done("excl", self.order(false, 0x540c, 0, &[])),
@@ -271,7 +282,11 @@ impl Player {
     fn play(&mut self, who: &str, verb: &str, rest: &str) -> Vec<String> {
         let id = self.names[who];
         self.model.run(id);
-        let mut seen = if who != "R" && (verb, rest) == ("close", "master") { Vec::new() } else { self.step(verb, rest) };
+        let mut seen = if who != "R" && (verb, rest) == ("close", "master") {
+            Vec::new()
+        } else {
+            self.step(verb, rest)
+        };
         let shown = |id: u32, before: &str| -> Vec<String> {
             let got = self.model.take_signals(id);
             got.into_iter().map(|name| format!("{before}sig {}", signal(name))).collect()
@@ -302,7 +317,10 @@ fn play(case: &Case<'_>) -> Option<String> {
         if found != step.seen {
             let at = at + 1;
             let (name, who, verb, rest) = (case.name, step.who, step.verb, step.rest);
-            return Some(format!("[{name} step {at}: {who}: {verb} {rest}\n  Linux: {:?}\n  here:  {found:?}\n", step.seen));
+            return Some(format!(
+                "[{name} step {at}: {who}: {verb} {rest}\n  Linux: {:?}\n  here:  {found:?}\n",
+                step.seen
+            ));
         }
     }
     None
@@ -349,7 +367,11 @@ fn full_queues_stop_writers() {
                         }
                     };
                     got.extend_from_slice(&buffer[..count]);
-                    assert!(pty.take_wake().contains(if to_master { Wake::SLAVE_WRITERS } else { Wake::MASTER_WRITERS }));
+                    assert!(pty.take_wake().contains(if to_master {
+                        Wake::SLAVE_WRITERS
+                    } else {
+                        Wake::MASTER_WRITERS
+                    }));
                 }
             }
             if sent == data.len() {
