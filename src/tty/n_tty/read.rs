@@ -161,19 +161,19 @@ impl NTty {
 
     fn copy_line(&mut self, piece: &mut [u8]) -> (usize, bool) {
         let most = self.ring.in_lines().min(piece.len());
-        for at in 0..most {
+        for (at, slot) in piece[..most].iter_mut().enumerate() {
             let position = self.ring.tail;
             let byte = self.ring.at(position);
             self.ring.tail = position.wrapping_add(1);
             if !self.ring.is_end(position) {
-                piece[at] = byte;
+                *slot = byte;
                 continue;
             }
             self.ring.clear_end(position);
             if byte == DISABLED {
                 return (at, false);
             }
-            piece[at] = byte;
+            *slot = byte;
             return (at + 1, false);
         }
         (most, self.ring.has_line())

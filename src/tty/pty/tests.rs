@@ -300,10 +300,13 @@ impl Player {
             .flat_map(|(name, id)| shown(id, &if name == "R" { String::new() } else { format!("{name}: ") }))
             .collect();
         let mut out = vec![0; 2 * QUEUE];
-        if !self.held && self.master {
-            if let Ok(count) = self.pty.master_read(&mut out, &self.model) {
-                seen.push(format!("out {}", show(&out[..count])));
-            }
+        let fetched = if self.held || !self.master {
+            0
+        } else {
+            self.pty.master_read(&mut out, &self.model).unwrap_or(0)
+        };
+        if fetched > 0 {
+            seen.push(format!("out {}", show(&out[..fetched])));
         }
         seen.extend(signals);
         seen
