@@ -155,17 +155,15 @@ impl Pair {
     /// [`Error::Io`] in the background, or if the master closes meanwhile.
     pub fn slave_read(&self, file: &Opened, buffer: &mut [u8], nonblocking: bool) -> Result<usize, Error> {
         let processes = self.around.processes;
-        let now_ns = (self.around.now_ns)();
-        let Some(mut reading) = self.with(|pty| pty.begin_read(file, now_ns, processes))? else {
-            return Ok(0);
-        };
-        if buffer.is_empty() {
+        if !self.with(|pty| pty.may_read(file, processes))? || buffer.is_empty() {
             return Ok(0);
         }
         let _turn = match nonblocking {
             true => self.read_turn.try_lock().ok_or(Error::Again)?,
             false => self.read_turn.lock(),
         };
+        let now_ns = (self.around.now_ns)();
+        let mut reading = self.with(|pty| pty.begin_read(now_ns));
         loop {
             let mut seen = 0;
             let now_ns = (self.around.now_ns)();

@@ -42,6 +42,7 @@ impl<D: Driver> Tty<D> {
         let mut inner = self.inner.lock();
         self.driver.discard();
         inner.backlog.clear();
+        self.arrivals.lock().clear();
         inner.terminal.hang_up(self.around.processes);
         self.settle(&mut inner);
         drop(inner);
@@ -63,19 +64,18 @@ impl<D: Driver> Tty<D> {
     /// # Errors
     /// [`Error::Again`] instead of waiting; [`Error::Restart`] if a signal came; [`Error::Io`] in the background.
     pub fn read(&self, file: &Opened, buffer: &mut [u8], nonblocking: bool) -> Result<usize, Error> {
-        let reading = {
+        {
             let inner = self.inner.lock();
             if inner.terminal.is_dead(file) || buffer.is_empty() {
                 return Ok(0);
             }
             inner.terminal.may_read(self.around.processes)?;
-            inner.terminal.discipline.begin_read((self.around.now_ns)())
-        };
+        }
         let _turn = match nonblocking {
             true => self.read_turn.try_lock().ok_or(Error::Again)?,
             false => self.read_turn.lock(),
         };
-        let mut reading = reading;
+        let mut reading = self.inner.lock().terminal.discipline.begin_read((self.around.now_ns)());
         loop {
             let (step, seen) = {
                 let mut inner = self.inner.lock();

@@ -242,18 +242,18 @@ impl Pty {
 
     // ---- the slave ----
 
-    /// Begins a read of the slave; none if the file is dead and the read over.
-    pub fn begin_read(
-        &self,
-        file: &Opened,
-        now_ns: u64,
-        processes: &dyn Processes,
-    ) -> Result<Option<Reading>, Error> {
+    /// Whether the caller may read the slave at all; false if the file is dead and the read over.
+    pub fn may_read(&self, file: &Opened, processes: &dyn Processes) -> Result<bool, Error> {
         if self.terminal.is_dead(file) {
-            return Ok(None);
+            return Ok(false);
         }
         self.terminal.may_read(processes)?;
-        Ok(Some(self.terminal.discipline.begin_read(now_ns)))
+        Ok(true)
+    }
+
+    /// Begins a read of the slave, at `now_ns`.
+    pub fn begin_read(&self, now_ns: u64) -> Reading {
+        self.terminal.discipline.begin_read(now_ns)
     }
 
     /// Goes on with it.

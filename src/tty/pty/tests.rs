@@ -119,8 +119,11 @@ impl Player {
     fn read(&mut self, size: usize) -> Vec<String> {
         let file = self.slave.expect("open");
         let mut buffer = vec![0; size];
-        let result = self.pty.begin_read(&file, 0, &self.model).and_then(|reading| {
-            let Some(mut reading) = reading else { return Ok(0) };
+        let result = self.pty.may_read(&file, &self.model).and_then(|lives| {
+            if !lives {
+                return Ok(0);
+            }
+            let mut reading = self.pty.begin_read(0);
             match self.pty.read(&file, &mut reading, &mut buffer, 0, &self.model)? {
                 Step::Wait { .. } if reading.got == 0 => Err(Error::Again),
                 _ => Ok(reading.got),
@@ -164,7 +167,7 @@ impl Player {
             "read" => return self.read(rest.parse().expect("a size")),
             "begin" => {
                 let file = self.slave.expect("open");
-                let mut reading = self.pty.begin_read(&file, 0, &self.model).expect("may").expect("lives");
+                let mut reading = self.pty.begin_read(0);
                 let mut buffer = vec![0; rest.parse().expect("a size")];
                 let step = self.pty.read(&file, &mut reading, &mut buffer, 0, &self.model);
                 assert!(matches!(step, Ok(Step::Wait { .. })));
@@ -364,7 +367,7 @@ fn full_queues_stop_writers() {
                     let count = match to_master {
                         true => pty.master_read(&mut buffer, model).expect("bytes"),
                         false => {
-                            let mut reading = pty.begin_read(&file, 0, model).expect("may").expect("lives");
+                            let mut reading = pty.begin_read(0);
                             pty.read(&file, &mut reading, &mut buffer, 0, model).expect("bytes");
                             reading.got
                         }
@@ -381,7 +384,7 @@ fn full_queues_stop_writers() {
                 let rest = match to_master {
                     true => pty.master_read(&mut buffer, model).unwrap_or(0),
                     false => {
-                        let mut reading = pty.begin_read(&file, 0, model).expect("may").expect("lives");
+                        let mut reading = pty.begin_read(0);
                         pty.read(&file, &mut reading, &mut buffer, 0, model).expect("bytes");
                         reading.got
                     }
