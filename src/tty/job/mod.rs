@@ -9,7 +9,7 @@
 //! layer of processes registers itself ([`register`]); until then there are kernel threads, which are of no session.
 //!
 //! Source: POSIX.1-2017, chapter 11.1; what Linux does where POSIX leaves it open, as recorded in
-//! test/data/tty/pty.recorded.
+//! test/data/tty.
 
 #[cfg(test)]
 pub mod model;
