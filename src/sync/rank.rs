@@ -81,6 +81,10 @@ ranks! {
         // Copy user memory, which may fault.
         FileWriters "file's writers",
         Pipe "pipe",
+        // Whose turn it is at a terminal; then the terminal: signals, asks the driver.
+        TerminalReader "terminal's reader",
+        TerminalWriter "terminal's writer",
+        Terminal "terminal",
         // Faults and mmap: takes frames and tables, and waits for pages of files.
         Space "address space",
     }
@@ -146,6 +150,8 @@ ranks! {
         // Removed memory that readers may still look at.
         Retired "retired memory",
         Sequence "sequence lock's writer",
+        // Bytes that have arrived at a terminal.
+        TerminalInput "terminal's input",
         // Drawn from under whatever lock.
         Random "random numbers",
         // Asks the terminal above for bytes, and gives it what has come.

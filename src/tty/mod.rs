@@ -1,6 +1,36 @@
-//! Terminals. So far the kernel's own console, and the options that choose it.
+//! Terminals: the kernel's own console, and what programs know as one.
+//!
+//! From the inside out: [`termios`] the settings, [`n_tty`] the line discipline, [`job`] who may use a terminal,
+//! [`ioctl`] the orders, [`terminal`] these together, all of it pure. [`pty`] is a pair of two programs' ends. Those who
+//! sleep come last: [`device`] on a driver's line, [`pair`] between programs.
 
 pub mod options;
 
 #[cfg(target_os = "none")]
 pub mod console;
+
+#[cfg(any(test, target_os = "none"))]
+pub mod device;
+#[cfg(any(test, target_os = "none"))]
+pub mod error;
+#[cfg(any(test, target_os = "none"))]
+pub mod ioctl;
+#[cfg(any(test, target_os = "none"))]
+pub mod job;
+#[cfg(any(test, target_os = "none"))]
+pub mod n_tty;
+#[cfg(any(test, target_os = "none"))]
+pub mod pair;
+#[cfg(any(test, target_os = "none"))]
+pub mod pty;
+#[cfg(test)]
+mod recorded;
+#[cfg(any(test, target_os = "none"))]
+pub mod terminal;
+#[cfg(any(test, target_os = "none"))]
+pub mod termios;
+#[cfg(any(test, target_os = "none"))]
+pub mod waiting;
+
+#[cfg(any(test, target_os = "none"))]
+pub use device::{Driver, Surroundings, Tty};
