@@ -21,9 +21,12 @@ pub static CACHE: Cache<KernelEnv> = Cache::new(KernelEnv);
 /// Frames that were free, or the cache's, when that was last looked at.
 static FRAMES: AtomicU64 = AtomicU64::new(0);
 
+/// Whether a page that is mapped at an offset of the file is one of those that are meant.
+type MayGo<'a> = dyn Fn(u64, Frame) -> bool + 'a;
+
 /// What has all address spaces does this for each; see [`Env::unmap`] and [`Env::write_protect`].
 pub struct Spaces {
-    pub unmap: fn(FileId, Range<u64>, &dyn Fn(u64, Frame) -> bool),
+    pub unmap: fn(FileId, Range<u64>, &MayGo<'_>),
     pub write_protect: fn(FileId, Range<u64>),
 }
 
