@@ -236,10 +236,17 @@ pub fn set_slice(slice_ns: u64) -> u64 {
 /// its turn again. In line, so that each way to give it away has only what it needs.
 #[inline(always)]
 fn leave(mut queue: Queue, why: Leaving, fate: Fate) {
+    let next = queue.schedule(why, Machine::now_ns());
+    go_on_with(queue, next, fate);
+}
+
+/// Switches to the thread that the policy has named, if it is another one than this; else there is nothing to do.
+#[inline(always)]
+fn go_on_with(queue: Queue, next: &'static Entity, fate: Fate) {
     // Whoever may be switched away from reads nothing under epochs.
     grace::pass();
     let cpu = queue.cpu;
-    let next = thread_of(queue.schedule(why, Machine::now_ns()));
+    let next = thread_of(next);
     preempt::clear();
     if let Some(event_ns) = queue.next_event() {
         set_own_timer(cpu, event_ns);
@@ -345,13 +352,20 @@ pub fn unpark(thread: &Thread) {
     if thread.state() == State::Parked {
         thread.set_state(State::Ready);
         let to = place::on_wake_up(&thread.entity, &BOARD, &TOPOLOGY).unwrap_or(number);
-        if to == number {
-            put(number, &mut queue, thread, Arrival::Woken);
-            drop(queue);
-        } else {
+        if to != number {
             thread.entity.send_to(to);
             drop(queue);
             deliver(thread, Arrival::Woken);
+        } else if were_on && may_switch(number) {
+            // The shortest way: no second look at the clock, the queue and the board.
+            let next = queue.enqueue_and_schedule(entity_of(thread), Arrival::Woken, Machine::now_ns());
+            me().set_state(State::Ready);
+            go_on_with(queue, next, Fate::Stays);
+            interrupts::enable();
+            return;
+        } else {
+            put(number, &mut queue, thread, Arrival::Woken);
+            drop(queue);
         }
     } else {
         thread.token.store(1, Ordering::Relaxed);
@@ -361,6 +375,13 @@ pub fn unpark(thread: &Thread) {
     if were_on {
         preempt::check();
     }
+}
+
+/// Whether the thread that runs this, which has interrupts on, may be switched away from, to go on on this CPU later; and
+/// `number` is this CPU.
+#[inline]
+fn may_switch(number: usize) -> bool {
+    number == percpu::number() && preempt::depth() == 0 && me().entity.may_run_on(number)
 }
 
 /// A new thread wants a CPU: the least loaded.

@@ -86,8 +86,15 @@ mod live {
     }
 
     /// How many forbid it now.
+    #[inline]
     pub fn depth() -> u32 {
-        percpu::current().preempt.load(Ordering::Relaxed) & !PREEMPT_NOT_WANTED
+        let word: u32;
+        // SAFETY: as above.
+        unsafe {
+            asm!("mov {:e}, dword ptr gs:[{} + {}]", out(reg) word, sym CPU, const WORD,
+                options(nostack, preserves_flags, readonly))
+        };
+        word & !PREEMPT_NOT_WANTED
     }
 
     /// What switches: `fn()`, called with interrupts off.

@@ -169,7 +169,7 @@ extern "sysv64" fn interrupt_handler(frame: &mut TrapFrame) {
     if slot.end.load(Ordering::Relaxed) == END_LOCAL {
         interrupts::end_of_interrupt();
     }
-    random::interrupt(vector);
+    random::interrupt();
     cpu.leave_interrupt();
     if depth == 0 && WAITING.get() != 0 && frame.rflags & RFLAGS_IF != 0 {
         run_deferred();

@@ -139,6 +139,32 @@ impl RunQueue {
     /// must be told.
     #[inline]
     pub fn enqueue(&mut self, entity: &'static Entity, arrival: Arrival, now_ns: u64) -> bool {
+        self.take_in(entity, arrival, now_ns);
+        self.show();
+        self.wants_switch
+    }
+
+    /// The same for a CPU's own queue, where it may switch at once: says who runs from now on, as
+    /// [`schedule`](Self::schedule) does.
+    #[inline]
+    pub fn enqueue_and_schedule(
+        &mut self,
+        entity: &'static Entity,
+        arrival: Arrival,
+        now_ns: u64,
+    ) -> &'static Entity {
+        let old = self.running;
+        self.take_in(entity, arrival, now_ns);
+        let new = self.schedule(Leaving::Preempted, now_ns);
+        // Otherwise it has been shown.
+        if old == self.idle || old.rank.get() == new.rank.get() {
+            self.show();
+        }
+        new
+    }
+
+    #[inline]
+    fn take_in(&mut self, entity: &'static Entity, arrival: Arrival, now_ns: u64) {
         debug_assert!(entity.whereabouts() == Whereabouts::Away, "in a queue already");
         debug_assert!(entity.may_run_on(self.cpu as usize), "not allowed here");
         self.account(now_ns);
@@ -156,8 +182,6 @@ impl RunQueue {
         if self.displaces(entity) {
             self.wants_switch = true;
         }
-        self.show();
-        self.wants_switch
     }
 
     /// Into its class, among those that wait.
