@@ -74,7 +74,7 @@ def built(tree):
 
 def main():
     tree = Tree.of_checkout(build.ROOT)
-    pictures = [str(path.relative_to(build.ROOT)) for path in (build.ROOT / "docs").rglob("*.png")]
+    pictures = [str(path.relative_to(build.ROOT)) for kind in ("png", "svg") for path in (build.ROOT / "docs").rglob(f"*.{kind}")]
     checks = {
         "layers": lambda: layers.check(tree, LAYERS),
         "length of files": lambda: checkers.length(tree),

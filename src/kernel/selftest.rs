@@ -8,6 +8,7 @@ mod mm;
 mod mm_short;
 mod pci_intx;
 mod random;
+mod recorded;
 mod ring3;
 mod smp;
 mod space;
@@ -183,6 +184,11 @@ pub const TESTS: &[SelfTest] = &[
         run: spread::moves,
     },
     SelfTest { name: "smp-spread", about: "all CPUs work as long as threads want to", run: spread::spread },
+    SelfTest {
+        name: "smp-trace",
+        about: "what threads do is recorded: switches, wake-ups, migrations",
+        run: recorded::run,
+    },
     SelfTest { name: "smp-wait", about: "no wake-up is lost, and no sleep ends early", run: threads::wait },
     SelfTest {
         name: "smp-fpu",
@@ -235,6 +241,7 @@ const LONG: &[&str] = &[
     "smp-threads",
     "smp-moves",
     "smp-spread",
+    "smp-trace",
     "smp-wait",
     "smp-fpu",
     "smp-ring3",

@@ -68,6 +68,8 @@ ranks! {
         SleepInner "inner sleeping experiment",
         // A line is edited: prints.
         Editor "monitor's editor",
+        // A recording is read: prints.
+        Recorder "recorder of threads",
         // A file is read or written at its position: whatever its operations do.
         FilePosition "file's position",
         // Something is mounted or unmounted: looks at directories.
@@ -162,6 +164,8 @@ ranks! {
         // Everybody logs.
         LogRing "log",
         LogCursor "log's reader",
+        // Whoever wakes a thread, or switches to one.
+        Trace "trace of threads",
     }
 }
 

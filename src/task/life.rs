@@ -4,6 +4,7 @@
 //! it keeps the stack for the next thread, tells who waits, and gives up the scheduler's reference. Whoever `join`
 //! returns to therefore finds all of it done.
 
+use super::recorder;
 use super::sched::{CpuSet, Policy};
 use super::schedule;
 use super::stack::{self, Stack};
@@ -125,6 +126,7 @@ pub(super) unsafe fn bury(thread: &Thread) {
     if stack.is_some_and(Stack::keep) {
         Machine::defer(stack::shrink_to_kept, 0);
     }
+    recorder::end(thread);
     thread.unlist();
     // From here on `join` may return, so this is the last but for the reference.
     let joiner = {

@@ -12,7 +12,7 @@
 //!
 //! - [`thread`]: what is kept of a thread, and who may hold it. [`stack`]: what it runs on.
 //! - [`sched`]: the policy, pure: who runs next on which CPU, and for how long.
-//! - [`trace`]: what happened to whom and when, to be drawn as a time line.
+//! - [`trace`]: what happened to whom and when, to be drawn as a time line. [`recorder`] takes it down.
 //! - [`schedule`]: the switch, and what asks for it. [`life`]: beginning, end and burial.
 //! - `parker`: how [`sync`](crate::sync)'s locks and wait queues put threads to sleep. [`fpu`]: floating-point state.
 //! - [`context`]: what a thread has of a CPU beside its stack: that state, the lower half, ring 3's segments.
@@ -35,6 +35,8 @@ pub mod fpu;
 pub mod life;
 #[cfg(target_os = "none")]
 mod parker;
+#[cfg(target_os = "none")]
+pub mod recorder;
 #[cfg(target_os = "none")]
 pub mod schedule;
 #[cfg(target_os = "none")]

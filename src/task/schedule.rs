@@ -18,6 +18,7 @@
 
 use super::context;
 use super::life;
+use super::recorder;
 use super::sched::entity::{SLICE_NS, Whereabouts};
 use super::sched::{Arrival, Board, CpuSet, Entity, Leaving, Policy, RunQueue, Topology, balance, place};
 use super::thread::{State, Thread, ThreadRef, try_current};
@@ -263,6 +264,7 @@ fn go_on_with(queue: Queue, next: &'static Entity, fate: Fate) {
     // SAFETY: what the queue names is alive, and off its stack: whoever left it did so under this lock.
     let next = unsafe { &*next };
     next.set_state(State::Running);
+    recorder::switch(old, next, why);
     // SAFETY: this CPU's own, with interrupts off.
     unsafe { *cpu.left.get() = Left { thread: old, fate } };
     cpu.switches.store(cpu.switches.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
@@ -520,9 +522,10 @@ fn entity_of(thread: &Thread) -> &'static Entity {
     unsafe { &*ptr::from_ref(&thread.entity) }
 }
 
-#[inline]
+#[inline(always)]
 fn put(number: usize, queue: &mut Queue, thread: &Thread, arrival: Arrival) {
     let was_wanted = queue.wants_switch();
+    recorder::arrival(thread, number, arrival);
     queue.enqueue(entity_of(thread), arrival, Machine::now_ns());
     // A CPU that is wanted has been told.
     if !was_wanted {

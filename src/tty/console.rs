@@ -22,7 +22,7 @@ use crate::log;
 use crate::platform::{Machine, Platform};
 use crate::sync::{IrqLock, Rank, SpinLock, WaitQueue, hooks};
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 /// Bytes typed ahead that are kept.
 const INPUT: usize = 1024;
@@ -348,6 +348,9 @@ pub fn print_log() {
         // is printing now looks again when it is through.
         while log::is_waiting() {
             let Some(_together) = PRINTER.try_lock() else { return };
+            if QUIET.load(Ordering::Relaxed) > 0 {
+                return;
+            }
             print_line(&mut buffer);
         }
     }
@@ -355,6 +358,34 @@ pub fn print_log() {
 
 /// Whoever prints a line of the log.
 static PRINTER: SpinLock<()> = SpinLock::new(Rank::Printer, ());
+
+/// How many of [`Quiet`] there are. Rises before the printer's lock is taken, and is looked at under it.
+static QUIET: AtomicU32 = AtomicU32::new(0);
+
+/// As long as it lives, lines of the log wait, and do not get in between what its owner writes. Not for long.
+pub struct Quiet(());
+
+impl Quiet {
+    pub fn new() -> Self {
+        QUIET.fetch_add(1, Ordering::Relaxed);
+        // Whoever prints a line now is through with it after this.
+        drop(PRINTER.lock());
+        Self(())
+    }
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        QUIET.fetch_sub(1, Ordering::Release);
+        print_log();
+    }
+}
 
 fn print_line(buffer: &mut log::LineBuffer) {
     if let Some(line) = log::next_for_console(buffer) {

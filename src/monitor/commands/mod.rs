@@ -15,6 +15,7 @@ mod symbol;
 mod text;
 mod threads;
 mod time;
+mod trace;
 mod user;
 
 use super::parse::{Problem, Words};
@@ -97,6 +98,7 @@ pub const TABLE: &[Command] = &[
     command("sym", "ADDR|NAME", "from an address to a symbol, or the other way", "A NAME may be the end of a path. Without an exact match, all symbols that contain it are listed.", symbol::sym),
     command("threads", "", "threads: what they do, and their CPU time", "By id: name, state, class and nice value or priority, CPU, and the time that it has had there. `fpu` has\nfloating-point state of its own, `ring 3` runs a program. Below: stacks, and switches so far.", threads::run),
     command("timers", "", "armed timers, and the counters", "Earliest first, with the seconds until then. Below: every counter of the machine and its rate.", time::timers),
+    Command { complete: trace::complete, ..command("trace", "[on|off|dump [N]|clear]", "record what threads do on the CPUs", "Switches, wake-ups, beginnings and migrations, the last 4096 of each CPU. `dump` ends the recording and writes the\nlast N of each CPU, 1000 if it is not said: test/tools/trace.py makes a picture of that, or JSON for Perfetto.\n`clear` gives the memory back. Without a word: whether it is on, and how much there is.", trace::run) },
     command("uptime", "", "time since the kernel's entry", "By the monotonic clock.", time::uptime),
     Command { complete: user::complete, ..command("user", "[NAME]", "run a program in ring 3", "One of those in asm/flat*.S, in a thread of its own, to its end, which is told; ^C ends it.\nWithout a NAME: all of them, and how often the doors were used.", user::run) },
     command("watch", "[ADDR|off]", "report each write to 8 bytes of memory", "By a debug register: the report names the instruction after the write. Without an argument: what is watched.", memory::watch),

@@ -52,9 +52,11 @@ impl Line {
         }
     }
 
+    /// Whether it runs nobody, and nobody is in its queue: one who is on the way to an idle CPU that has not looked yet is
+    /// the one for whom it was idle.
     #[inline]
     const fn is_idle(self) -> bool {
-        self.0 >> (WEIGHT_BITS + THREAD_BITS) == IDLE as u64
+        self.0 >> WEIGHT_BITS == 0
     }
 
     /// Whether somebody waits for the one who runs.
@@ -217,6 +219,8 @@ mod tests {
         assert!(board.idle().is_empty() && board.crowded() == CpuSet::one(70));
         board.show(70, Load::default(), line);
         assert!(board.is_idle(70) && board.crowded().is_empty());
+        board.show(70, Load { weight: 1, threads: 1, running: IDLE }, Line::NOTHING);
+        assert!(!board.is_idle(70), "it is about to run somebody");
     }
 
     #[test]

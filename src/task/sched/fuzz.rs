@@ -189,7 +189,7 @@ impl Both {
             }
             let load = self.board.load(at);
             assert_eq!(load.running, model.running.as_ref().map_or(0, |thread| 1 + thread.policy.rank()));
-            assert_eq!(self.board.is_idle(at), queue.is_idle());
+            assert_eq!(self.board.is_idle(at), queue.is_idle() && load.threads == 0);
             assert_eq!(self.board.crowded().contains(at), load.threads > 1);
             assert_eq!(usize::from(load.threads), model.waiting.len() + usize::from(model.running.is_some()));
             queue.fair().check();
