@@ -238,12 +238,12 @@ pub fn set_slice(slice_ns: u64) -> u64 {
 #[inline(always)]
 fn leave(mut queue: Queue, why: Leaving, fate: Fate) {
     let next = queue.schedule(why, Machine::now_ns());
-    go_on_with(queue, next, fate);
+    go_on_with(queue, next, why, fate);
 }
 
 /// Switches to the thread that the policy has named, if it is another one than this; else there is nothing to do.
 #[inline(always)]
-fn go_on_with(queue: Queue, next: &'static Entity, fate: Fate) {
+fn go_on_with(queue: Queue, next: &'static Entity, why: Leaving, fate: Fate) {
     // Whoever may be switched away from reads nothing under epochs.
     grace::pass();
     let cpu = queue.cpu;
@@ -361,8 +361,9 @@ pub fn unpark(thread: &Thread) {
         } else if were_on && may_switch(number) {
             // The shortest way: no second look at the clock, the queue and the board.
             let next = queue.enqueue_and_schedule(entity_of(thread), Arrival::Woken, Machine::now_ns());
+            recorder::arrival(thread, number, Arrival::Woken);
             me().set_state(State::Ready);
-            go_on_with(queue, next, Fate::Stays);
+            go_on_with(queue, next, Leaving::Preempted, Fate::Stays);
             interrupts::enable();
             return;
         } else {

@@ -112,7 +112,7 @@ def listed(t):
     """`threads` shows the monitor, which runs, the idle thread, which is ready, and the worker, which waits."""
     guest = t.boot()
     text = guest.command("threads")
-    for line in (r"monitor +running +normal 0 +0 ", r"idle/0 +ready +idle +0 ", r"worker +waiting +fifo \d+ +0 "):
+    for line in (r"monitor +running +normal 0 +0 ", r"idle/0 +ready +idle +0 ", r"worker/0 +waiting +fifo \d+ +0 "):
         check(re.search(line, text), f"no line like {line}:\n{text}")
     times = {name: float(time) for name, time in re.findall(r"^ +\d+ +(\S+) .* (\d+\.\d+) s", text, re.MULTILINE)}
     check(times["monitor"] > 0, f"the monitor has had no time:\n{text}")
@@ -138,13 +138,13 @@ def in_gdb(t, build):
     """`sis threads` lists them; `sis bt` walks one that waits, one that does not exist, and leaves the machine as it was."""
     with Debugged(t, build) as debugged:
         # At the idle thread's door, after a key: so the monitor certainly waits.
-        text = debugged.run("break idle_wait", "continue", "sis threads", "sis bt monitor", "sis bt worker", "sis bt nobody", "sis bt 1", "info registers rip", typed="")
-        for line in (r"monitor +waiting +normal 0 +cpu 0", r"idle/0 +running +idle +cpu 0", r"worker +waiting +fifo \d+"):
+        text = debugged.run("break idle_wait", "continue", "sis threads", "sis bt monitor", "sis bt worker/0", "sis bt nobody", "sis bt 1", "info registers rip", typed="")
+        for line in (r"monitor +waiting +normal 0 +cpu 0", r"idle/0 +running +idle +cpu 0", r"worker/0 +waiting +fifo \d+"):
             check(re.search(line, text), f"no line like {line}:\n{text}")
-        monitor = text.split("monitor, waiting:")[1].split("worker, waiting:")[0]
+        monitor = text.split("monitor, waiting:")[1].split("worker/0, waiting:")[0]
         for function in ("park", "wait_until", "shell::run", "start_high"):
             check(function in monitor, f"the monitor's backtrace does not name {function}:\n{monitor}")
-        worker = text.split("worker, waiting:")[1].split("no thread nobody")[0]
+        worker = text.split("worker/0, waiting:")[1].split("no thread nobody")[0]
         for function in ("park", "worker", "thread_main", "thread_start"):
             check(function in worker, f"the worker's backtrace does not name {function}:\n{worker}")
         idle = text.split("idle/0, running:")[1]
