@@ -279,7 +279,7 @@ fn go_on_with(queue: Queue, next: &'static Entity, why: Leaving, fate: Fate) {
 }
 
 /// The first thing that a thread does when it has got a CPU, which may not be the one that it left.
-#[inline]
+#[inline(always)]
 pub(super) fn arrive() {
     let cpu = here();
     // SAFETY: this CPU's own, with interrupts off.
@@ -299,7 +299,7 @@ pub(super) fn arrive() {
 pub fn yield_now() {
     let were_on = interrupts::disable();
     let queue = here().lock();
-    if queue.waiting() > 0 {
+    if queue.is_wanted() {
         me().set_state(State::Ready);
         leave(queue, Leaving::Yields, Fate::Stays);
     } else {
@@ -626,7 +626,7 @@ pub fn account() {
 
 /// Whether somebody waits for this CPU; for the idle thread, with interrupts off.
 pub fn is_wanted() -> bool {
-    here().lock().waiting() > 0
+    here().lock().is_wanted()
 }
 
 /// CPUs that threads may run on.

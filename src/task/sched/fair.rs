@@ -186,14 +186,26 @@ impl Fair {
     #[inline]
     pub fn wait(&mut self, entity: &'static Entity) {
         self.waiting += 1;
-        self.link(Some(entity));
+        if self.root.is_some() {
+            self.link(Some(entity));
+            return;
+        }
+        // The first: no way down, and nothing to balance.
+        [&entity.parent, &entity.left, &entity.right].into_iter().for_each(|link| link.set(None));
+        entity.least.set(entity.vruntime.get());
+        entity.height.set(1);
+        self.root = Some(entity);
     }
 
     /// Takes it out of those.
     #[inline]
     pub fn stop_waiting(&mut self, entity: &'static Entity) {
         self.waiting -= 1;
-        self.unlink(Some(entity));
+        if self.waiting > 0 {
+            self.unlink(Some(entity));
+        } else {
+            self.root = None;
+        }
     }
 
     /// Of those that wait, the eligible one with the earliest deadline; of several with the same, who waits longest.

@@ -334,7 +334,7 @@ impl RunQueue {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn after_real_time(&mut self, old: &'static Entity, leaving: Leaving) -> &'static Entity {
         let turn_is_over = old.takes_turns() && old.quantum_ns.get() == 0;
         let end = if leaving == Leaving::Yields || turn_is_over { End::Back } else { End::Front };
@@ -437,6 +437,12 @@ impl RunQueue {
         self.wants_switch |= was != Whereabouts::Away && self.waiting() > 0;
         self.show();
         self.wants_switch
+    }
+
+    /// Whether a thread waits.
+    #[inline]
+    pub const fn is_wanted(&self) -> bool {
+        self.fair.waiting() > 0 || !self.real_time.is_empty()
     }
 
     /// Threads that wait.

@@ -68,7 +68,7 @@ impl RealTime {
 
     /// If a single thread waits at this one's priority, and none above it: that one, whose place it takes. So two threads
     /// that take turns, as most that do are, touch no list.
-    #[inline]
+    #[inline(always)]
     pub fn exchange_only(&mut self, entity: &'static Entity) -> Option<&'static Entity> {
         let rank = entity.rank.get();
         let head = &mut self.heads[rank as usize];
