@@ -103,3 +103,56 @@ impl Errno {
         -(self as i64) as u64
     }
 }
+
+impl core::fmt::Display for Errno {
+    /// In words, without a full stop.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let words = match self {
+            Self::Eperm => "not permitted",
+            Self::Enoent => "no such file or directory",
+            Self::Esrch => "no such process",
+            Self::Eintr => "interrupted by a signal",
+            Self::Eio => "the device failed",
+            Self::Enxio => "no such device or address",
+            Self::E2big => "too many arguments",
+            Self::Enoexec => "no program that can be run",
+            Self::Ebadf => "no such file descriptor, or not opened for this",
+            Self::Echild => "no children",
+            Self::Eagain => "would have to wait, or try again",
+            Self::Enomem => "no memory, no room among the addresses, or a limit",
+            Self::Eacces => "not allowed by a file's mode, or by how it was opened",
+            Self::Efault => "a bad address",
+            Self::Enotblk => "not a block device",
+            Self::Ebusy => "in use",
+            Self::Eexist => "it exists already",
+            Self::Exdev => "on another file system, or another mount",
+            Self::Enodev => "no such device, or it cannot do this",
+            Self::Enotdir => "not a directory",
+            Self::Eisdir => "a directory",
+            Self::Einval => "arguments that make no sense",
+            Self::Enfile => "too many open files in the system",
+            Self::Emfile => "too many open files of this process",
+            Self::Enotty => "not a terminal: no such ioctl",
+            Self::Etxtbsy => "a program that is being run",
+            Self::Efbig => "the file would be too large",
+            Self::Enospc => "no space left",
+            Self::Espipe => "nothing that has positions",
+            Self::Erofs => "a read-only file system, or a mount that is",
+            Self::Emlink => "too many links",
+            Self::Epipe => "nobody reads from the pipe",
+            Self::Edom => "out of a function's domain",
+            Self::Erange => "does not fit",
+            Self::Edeadlk => "would wait for itself",
+            Self::Enametoolong => "a name or path that is too long",
+            Self::Enolck => "no locks left",
+            Self::Enosys => "no such system call",
+            Self::Enotempty => "a directory that is not empty",
+            Self::Eloop => "too many symbolic links, or one where none may be",
+            Self::Enodata => "no data",
+            Self::Eoverflow => "too large for its type",
+            Self::Eopnotsupp => "not supported for this",
+            Self::Etimedout => "out of time",
+        };
+        f.write_str(words)
+    }
+}

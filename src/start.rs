@@ -74,6 +74,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     task::init_workers();
     kernel::grace::init();
     kernel::watchdog::init();
+    kernel::files::init(boot_info::initrd());
     report_boot_times(info, entry);
 
     match options.number("failalloc") {
@@ -391,6 +392,6 @@ fn report_missing_start(options: &CommandLine<'_>) {
         error!(target: "kernel", "root={root}: this kernel has no disks yet; here is the monitor");
     }
     if boot_info::get().initrd.len > 0 {
-        error!(target: "kernel", "initrd: {} bytes are in memory, but nothing unpacks them yet; here is the monitor", boot_info::get().initrd.len);
+        error!(target: "kernel", "initrd: this kernel cannot run programs from files yet; here is the monitor");
     }
 }

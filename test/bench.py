@@ -44,6 +44,7 @@ AIMS = {"interrupt": 120, "clock": 40, "timer": 150, "expiry": 10_000, "frame": 
         "mmap": 6_000, "fault": 1_200, "cow": 1_700, "fork": None, "exit": None,
         "spin": 20, "irq-lock": 30, "mutex": 20, "epoch": 12,
         "yield": 200, "yield-own": 450, "syscall": 150, "wakeup": 500, "spawn": 5_000,
+        "open": None, "stat": None, "zero": None, "pread": None, "pipe": None, "create": None, "readdir": None,
         "call": None, "shootdown": None}
 # Those that need several CPUs, and how many they are given.
 SEVERAL, SEVERAL_CPUS = ("call", "shootdown"), 4

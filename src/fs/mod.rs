@@ -27,7 +27,9 @@ pub mod calls;
 pub mod context;
 pub mod cred;
 pub mod dcache;
+pub mod devfs;
 pub mod device;
+pub mod devices;
 pub mod fd;
 pub mod file;
 pub mod flags;
@@ -49,6 +51,7 @@ pub mod super_block;
 mod tests;
 pub mod time;
 pub mod tmpfs;
+pub mod unpack;
 
 use crate::errno::Errno;
 use crate::sync::grace::EPOCHS;

@@ -4,6 +4,7 @@
 //! `bench` prints. On hardware the ticks are cycles, more or less, and include whatever came in between.
 
 mod cpus;
+mod files;
 mod locks;
 mod memory;
 mod paging;
@@ -122,6 +123,33 @@ pub const TABLE: &[Bench] = &[
         about: "a thread begins, ends and is joined",
         unit: Unit::Ticks,
         run: threads::spawn_and_join,
+    },
+    Bench {
+        name: "open",
+        about: "open and close a file, three names deep, cached",
+        unit: Unit::Ticks,
+        run: files::open_close,
+    },
+    Bench { name: "stat", about: "stat of it", unit: Unit::Ticks, run: files::stat },
+    Bench { name: "zero", about: "read a byte of /dev/zero", unit: Unit::Ticks, run: files::read_zero },
+    Bench { name: "pread", about: "read 4 KiB of a file of tmpfs", unit: Unit::Ticks, run: files::pread },
+    Bench {
+        name: "pipe",
+        about: "write 64 bytes into a FIFO and read them",
+        unit: Unit::Ticks,
+        run: files::pipe,
+    },
+    Bench {
+        name: "create",
+        about: "create a file in tmpfs and unlink it",
+        unit: Unit::Ticks,
+        run: files::create_unlink,
+    },
+    Bench {
+        name: "readdir",
+        about: "open a directory of 1,000 entries and list it",
+        unit: Unit::Ticks,
+        run: files::readdir,
     },
     Bench {
         name: "call",

@@ -32,6 +32,12 @@ pub fn regions() -> &'static [MemoryRegion] {
     unsafe { in_direct_map(get().regions) }
 }
 
+/// The initial file system's image; empty if there is none.
+pub fn initrd() -> &'static [u8] {
+    // SAFETY: the field holds bytes.
+    unsafe { in_direct_map(get().initrd) }
+}
+
 /// The command line.
 pub fn command_line() -> CommandLine<'static> {
     // SAFETY: the field holds bytes.

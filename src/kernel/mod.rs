@@ -9,6 +9,8 @@ pub mod bench;
 #[cfg(target_os = "none")]
 pub mod boot_info;
 #[cfg(target_os = "none")]
+pub mod files;
+#[cfg(target_os = "none")]
 pub mod grace;
 #[cfg(target_os = "none")]
 pub mod idle;

@@ -3,6 +3,7 @@
 //! `selftest` in the monitor runs all or one; the option `selftest` on the command line runs them at boot
 //! and ends QEMU with status 33 if all passed, 35 if not.
 
+mod files;
 mod locks;
 mod mm;
 mod mm_short;
@@ -92,6 +93,7 @@ pub const TESTS: &[SelfTest] = &[
         about: "copies to and from user memory, exact to the byte where they end early",
         run: || Ok(super::user::selftest::run()?),
     },
+    SelfTest { name: "files", about: "files, FIFOs and devices, with several threads", run: files::run },
     SelfTest { name: "random", about: "random numbers are ready and differ", run: random::run },
     SelfTest { name: "tlb", about: "no translation outlives its mapping", run: tlb::run },
     SelfTest { name: "mm-blocks", about: "blocks of every order, each given out once", run: mm::blocks },

@@ -210,7 +210,8 @@ impl LineBuffer {
         });
     }
 
-    fn as_str(&self) -> &str {
+    /// The line.
+    pub fn as_str(&self) -> &str {
         core::str::from_utf8(&self.bytes[..self.len]).unwrap_or("")
     }
 }
@@ -229,6 +230,31 @@ impl fmt::Write for LineBuffer {
         self.len += len;
         Ok(())
     }
+}
+
+/// What is known of a record beside its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Meta {
+    /// Counts records from 0.
+    pub sequence: u64,
+    /// Since the kernel's entry.
+    pub timestamp_ns: u64,
+    /// As in [`severity`].
+    pub level: u8,
+}
+
+/// Copies the record at `cursor`, as `target: text`, into `buffer` and moves the cursor on; `None` if there is none yet.
+pub fn copy(cursor: &mut Cursor, buffer: &mut LineBuffer) -> Option<Meta> {
+    let ring = RING.lock();
+    let Record { sequence, timestamp_ns, level, target, text } = ring.read(cursor)?;
+    buffer.len = 0;
+    let _ = write!(buffer, "{target}: {text}");
+    Some(Meta { sequence, timestamp_ns, level })
+}
+
+/// Behind the last record.
+pub fn end() -> Cursor {
+    RING.lock().end()
 }
 
 /// Calls `f` with each line of the ring, oldest first, and returns how many older ones are lost. Nothing is locked

@@ -63,6 +63,11 @@ pub struct Cursor {
 impl Cursor {
     /// Before the first record ever.
     pub const START: Self = Self { at: 0, sequence: 0 };
+
+    /// The number of the record that is next.
+    pub const fn sequence(&self) -> u64 {
+        self.sequence
+    }
 }
 
 /// A ring of `N` bytes. Meant for a `static`: never on a stack.
@@ -140,6 +145,11 @@ impl<const N: usize> Ring<N> {
         let record = records.next()?;
         *cursor = Cursor { at: records.at, sequence: records.sequence };
         Some(record)
+    }
+
+    /// Behind the last record.
+    pub fn end(&self) -> Cursor {
+        Cursor { at: self.tail, sequence: self.lost + self.count as u64 }
     }
 
     /// Calls `f` with every record, oldest first.

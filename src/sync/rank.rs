@@ -82,7 +82,11 @@ ranks! {
         FsTable "file system's inodes",
         // Copy user memory, which may fault.
         FileWriters "file's writers",
+        // The FIFOs that are open; then one of them.
+        Fifos "open FIFOs",
         Pipe "pipe",
+        // Where a reader of the log is.
+        KernelLog "place in the log",
         // Whose turn it is at a terminal; then the terminal: signals, asks the driver.
         TerminalReader "terminal's reader",
         TerminalWriter "terminal's writer",

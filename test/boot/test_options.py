@@ -80,7 +80,8 @@ def initrd(t):
         dump = guest.command(f"x/8b {address:#x}")
         found = re.search(r"((?:[0-9a-f]{2} ){7}[0-9a-f]{2})", dump)
         check(found and bytes.fromhex(found[1]) == word, f"at {address:#x}: {dump!r}, not {word.hex(' ')}")
-    check("initrd" in guest.boot_text, "nobody says that the initrd is not used yet")
+    check(re.search(r'files: initrd: byte 0: neither cpio nor gzip: "SISFIR"', guest.boot_text), f"it is no archive, and nobody says so:\n{guest.boot_text[-2000:]}")
+    check("initrd: this kernel cannot run programs" in guest.boot_text, "nobody says that nothing is run from it yet")
 
 
 @test("initrd-missing")

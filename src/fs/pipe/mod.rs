@@ -25,6 +25,9 @@
 
 extern crate alloc;
 
+pub mod ends;
+#[cfg(target_os = "none")]
+pub mod files;
 mod open;
 mod ring;
 #[cfg(test)]

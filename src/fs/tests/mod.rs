@@ -10,4 +10,5 @@ mod model;
 mod mounted;
 mod permissions;
 mod threads;
+mod unpacking;
 pub(in crate::fs) mod world;

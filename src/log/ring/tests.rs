@@ -193,3 +193,19 @@ fn a_cursor_misses_only_what_is_overwritten() {
         }
     }
 }
+
+#[test]
+fn a_reader_at_the_end_sees_what_comes_next() {
+    let mut ring = Box::new(Ring::<4096>::new());
+    let mut cursor = ring.end();
+    for n in 0..500 {
+        assert!(ring.read(&mut cursor).is_none());
+        ring.push(n, 6, "t", format_args!("{n:0$}", n as usize % 97));
+        let mut late = cursor;
+        let record = ring.read(&mut cursor).unwrap();
+        assert_eq!((record.sequence, record.timestamp_ns), (n, n));
+        assert_eq!(cursor, ring.end());
+        assert_eq!(late.sequence(), n);
+        ring.read(&mut late).unwrap();
+    }
+}

@@ -1,0 +1,140 @@
+//! The kernel's own tree of files: what is mounted at boot, and what the initrd puts there.
+//!
+//! ```text
+//! /        tmpfs: the initrd, unpacked, or nothing
+//! /dev     devtmpfs: a node for what is driven
+//! /tmp     tmpfs
+//! ```
+//!
+//! It is there before there is a program: the monitor's `ls` and `cat` go through the same calls as programs will, as user
+//! 0, from the root. An image that is damaged is refused by name and place; what came before the damage stays.
+
+use crate::boot::layout::PAGE_SIZE;
+use crate::errno::Errno;
+use crate::fs::context::FsContext;
+use crate::fs::cred::Credentials;
+use crate::fs::dcache::Dcache;
+use crate::fs::flags::MountFlags;
+use crate::fs::initramfs;
+use crate::fs::mount::{Mounts, Path};
+use crate::fs::namei::{At, Caller};
+use crate::fs::refs::Ref;
+use crate::fs::super_block::FsType;
+use crate::fs::tmpfs::{self, Options};
+use crate::fs::unpack::Unpacker;
+use crate::fs::{self, Result, devfs, devices, pipe};
+use crate::mm::{frames, pressure};
+use log::{error, info};
+use spin::Once;
+
+/// Everything that a caller needs.
+struct Files {
+    cache: Ref<Dcache>,
+    mounts: Mounts,
+    root: Path,
+    context: FsContext,
+    credentials: Ref<Credentials>,
+}
+
+static FILES: Once<Files> = Once::new();
+
+/// One entry of the cache for so many frames.
+const FRAMES_PER_ENTRY: u64 = 4;
+/// And no fewer, nor more.
+const ENTRIES: (u64, u64) = (1 << 10, 1 << 18);
+/// Frames that so many entries take, with their inodes, roughly: what the cache says that it can give back.
+const ENTRIES_PER_FRAME: u64 = 8;
+
+static SHRINKER: pressure::Shrinker = pressure::Shrinker {
+    name: "directory entries",
+    when: pressure::When::Low,
+    count: || FILES.get().map_or(0, |files| files.cache.counts().entries as u64 / ENTRIES_PER_FRAME),
+    scan: |pages| {
+        let wanted = usize::try_from(pages.saturating_mul(ENTRIES_PER_FRAME)).unwrap_or(usize::MAX);
+        FILES.get().map_or(0, |files| files.cache.reclaim(wanted) as u64 / ENTRIES_PER_FRAME)
+    },
+};
+
+/// Who calls as the kernel itself: user 0, in the root. `None` before there are files.
+pub fn caller() -> Option<Caller<'static>> {
+    let files = FILES.get()?;
+    Some(Caller { mounts: &files.mounts, context: &files.context, credentials: &files.credentials })
+}
+
+/// Names that were looked up.
+pub fn cache() -> Option<&'static Ref<Dcache>> {
+    FILES.get().map(|files| &files.cache)
+}
+
+fn make() -> Result<Files> {
+    let entries = (frames::managed_frames() / FRAMES_PER_ENTRY).clamp(ENTRIES.0, ENTRIES.1);
+    let cache = Dcache::new(entries as usize)?;
+    let mounts = Mounts::new()?;
+    let options = Options { mode: 0o755, ..Options::NONE };
+    let (block, _) = tmpfs::make(&cache, &tmpfs::TYPE, options)?;
+    let root = mounts.mount_root(block, b"rootfs", MountFlags::RELATIME)?;
+    let context = FsContext::new(&root)?;
+    Ok(Files { cache, mounts, root, context, credentials: Credentials::root()? })
+}
+
+/// Mounts what there is, with the initrd in it.
+pub fn init(initrd: &[u8]) {
+    assert!(devices::init() && pipe::files::init(), "the first drivers have a place");
+    assert!(pressure::register(&SHRINKER), "there is a place for one more who gives memory back");
+    tmpfs::set_default_limit(frames::managed_frames() / 2);
+    let files = match make() {
+        Ok(files) => FILES.call_once(|| files),
+        Err(error) => {
+            error!(target: "files", "there are none: {error}");
+            return;
+        }
+    };
+    if !initrd.is_empty() {
+        unpack(files, initrd);
+    }
+    let mounted =
+        mount(files, b"/dev", &devfs::TYPE, 0o755).and_then(|()| mount(files, b"/tmp", &tmpfs::TYPE, 0o1777));
+    match mounted {
+        Ok(()) => {
+            let limit = (frames::managed_frames() / 2 * PAGE_SIZE) >> 20;
+            info!(target: "files", "tmpfs on / and /tmp, at most {limit} MiB each; devtmpfs on /dev");
+        }
+        Err(error) => error!(target: "files", "not all is mounted: {error}"),
+    }
+}
+
+/// Mounts one of that kind, on a directory that is made if need be.
+fn mount(files: &'static Files, on: &[u8], kind: &'static dyn FsType, mode: u32) -> Result<()> {
+    let Some(caller) = caller() else { return Err(Errno::Enodev) };
+    match caller.mkdir(At::Cwd, on, mode) {
+        Ok(()) | Err(Errno::Eexist) => (),
+        Err(error) => return Err(error),
+    }
+    let flags = MountFlags::RELATIME | MountFlags::NOSUID;
+    caller.mount(&files.cache, kind, kind.name().as_bytes(), on, flags, b"").map(|_| ())
+}
+
+/// The initrd becomes files.
+fn unpack(files: &'static Files, image: &[u8]) {
+    let Some(caller) = caller() else { return };
+    let umask = files.context.set_umask(0);
+    let mut unpacker = Unpacker::new(caller, &files.root);
+    let result = initramfs::unpack(image, &mut unpacker);
+    let times = unpacker.finish();
+    files.context.set_umask(umask);
+    fs::tidy();
+    match result {
+        Ok(found) => info!(
+            target: "files",
+            "initrd: {} entries, {} bytes of contents, unpacked to /; archives: {}, gzip members: {}",
+            found.entries,
+            found.data_bytes,
+            found.archives,
+            found.members
+        ),
+        Err(error) => error!(target: "files", "initrd: {error}; what came before is unpacked"),
+    }
+    if let Err(error) = times {
+        error!(target: "files", "initrd: directories' times: {error}");
+    }
+}

@@ -1,0 +1,169 @@
+"""Files on the machine: the initrd becomes a tree, /dev has its nodes, and the monitor's commands show both."""
+
+import gzip
+import random
+import re
+import zlib
+
+from lib.harness import check, test
+
+TIME = 1_000_000_000
+DATE = "2001-09-09T01:46:40Z"
+
+
+def entry(name, mode, data=b"", links=1, inode=0, device=(0, 0), owner=(0, 0)):
+    """One entry of a newc archive."""
+    name = name.encode() + b"\0"
+    fields = (inode, mode, *owner, links, TIME, len(data), 8, 1, *device, len(name), 0)
+    head = b"070701" + b"".join(b"%08x" % field for field in fields) + name
+    return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
+
+
+def archive(*entries):
+    return b"".join(entries) + entry("TRAILER!!!", 0)
+
+
+BIG = random.Random(7).randbytes(3_000_001)
+TREE = archive(
+    entry("etc", 0o40755), entry("etc/motd", 0o100644, "Grüße\n".encode() * 3), entry("etc/empty", 0o100600),
+    entry("bin", 0o40755, owner=(3, 4)), entry("bin/su", 0o104755, b"\x7fELF\0\1", owner=(0, 5)), entry("bin/sh", 0o120777, b"su"),
+    entry("bin/one", 0o100444, links=2, inode=11), entry("bin/two", 0o100444, b"twice", links=2, inode=11),
+    entry("dev", 0o40755), entry("pipe", 0o10640), entry("disk", 0o60660, device=(8, 1)), entry("sticky", 0o41777),
+    entry("sticky/theirs", 0o100644, b"old", owner=(3, 4)),
+)
+MORE = archive(entry("big", 0o100644, BIG), entry("etc/motd", 0o100640, b"the second archive wins\n"), entry("sticky/theirs", 0o100600, b"new", owner=(5, 6)))
+
+
+def rows(text):
+    """What `ls` says: by name."""
+    found = {}
+    for line in text.splitlines():
+        row = re.match(r"  (\S{10}) +(\d+) +(\d+) +(\d+) +(\d+(?:, +\d+)?) (\S+Z) (.*)", line)
+        if row:
+            mode, links, uid, gid, size, date, name = row.groups()
+            found[name] = (mode, int(links), int(uid), int(gid), size.replace(" ", ""), date)
+    return found
+
+
+@test("files-initrd", packed=[False, True])
+def initrd_unpacked(t, packed):
+    """Two archives in a row, plain or the second of them packed: every file of them is there as it went in."""
+    image = TREE + bytes(512) + (gzip.compress(MORE) if packed else MORE)
+    guest = t.boot({"first.img": image}, cmdline="initrd=first.img", mem="128M")
+    line = re.search(r"files: initrd: (\d+) entries, (\d+) bytes of contents, unpacked to /; archives: (\d+), gzip members: (\d+)", guest.boot_text)
+    check(line, f"nobody says that it is unpacked:\n{guest.boot_text[-2000:]}")
+    check((line[1], line[3], line[4]) == ("16", "2", str(int(packed))), f"other counts than expected: {line[0]}")
+    check("initrd: this kernel cannot run programs" in guest.boot_text, "nobody says that nothing is run from it yet")
+    root, binaries = rows(guest.command("ls")), rows(guest.command("ls /bin"))
+    for name, expected in {
+        "bin": ("drwxr-xr-x", 2, 3, 4, None, DATE), "pipe": ("prw-r-----", 1, 0, 0, "0", DATE), "disk": ("brw-rw----", 1, 0, 0, "8,1", DATE),
+        "sticky": ("drwxrwxrwt", 2, 0, 0, None, DATE), "big": ("-rw-r--r--", 1, 0, 0, str(len(BIG)), DATE), "tmp": ("drwxrwxrwt", 2, 0, 0, None, None),
+    }.items():
+        got = root.get(name)
+        check(got and all(want in (None, had) for want, had in zip(expected, got)), f"/{name} is {got}, not {expected}")
+    expected = {
+        "su": ("-rwsr-xr-x", 1, 0, 5, "6", DATE), "sh -> su": ("lrwxrwxrwx", 1, 0, 0, "2", DATE),
+        "one": ("-r--r--r--", 2, 0, 0, "5", DATE), "two": ("-r--r--r--", 2, 0, 0, "5", DATE),
+    }
+    check(binaries == expected, f"/bin has {binaries}")
+    check(guest.command("cat /etc/motd").strip() == "the second archive wins", guest.command("cat /etc/motd"))
+    check(guest.command("cat /sticky/theirs").strip() == "new", guest.command("cat /sticky/theirs"))
+    check(guest.command("cat /bin/one").strip() == "twice", guest.command("cat /bin/one"))
+    check(guest.command("cat /bin/sh").strip() == r"\x7fELF\x00\x01", guest.command("cat /bin/sh"))
+    check(guest.command("cat /etc/empty").strip() == "", guest.command("cat /etc/empty"))
+    said = guest.command("sum /big", timeout=60)
+    check(f"{len(BIG)} bytes, CRC-32 {zlib.crc32(BIG):08x}" in said, f"/big is damaged: {said}")
+    one, two = (re.search(r"inode (\d+) on 0:\d+, mode 100444", guest.command(f"stat /bin/{name}")) for name in ("one", "two"))
+    check(one and two and one[1] == two[1], "two names of one file have two inodes")
+
+
+BROKEN = {
+    "truncated": (TREE[:-126], r'"sticky/theirs", byte \d+: the image ends in the middle of it'),
+    "in-data": (archive(entry("a", 0o100644, b"x" * 100))[:180], r'"a", byte 0: the image ends in the middle of it'),
+    "dotdot": (archive(entry("ok", 0o100644, b"fine"), entry("../x", 0o100644)), r'"\.\./x", byte \d+: name with'),
+    "no-parent": (archive(entry("ok", 0o100644, b"fine"), entry("no/x", 0o100644)), r'"no/x", byte \d+: no such file or directory'),
+    "xz": (b"\xfd7zXZ\0" + bytes(100), r"xz is not understood"),
+    "too-much": (archive(entry("ok", 0o100644, b"fine")) + gzip.compress(archive(*(entry(f"z{n}", 0o100644, bytes(4 << 20)) for n in range(40)))),
+                 r'"z\d+", unpacked byte \d+ \(gzip member at byte \d+\): no (?:space left|memory.*)'),
+}
+
+
+@test("files-initrd-broken", how=list(BROKEN))
+def initrd_broken(t, how):
+    """A damaged image, or one with more in it than there is memory, is refused by name; the machine goes on with what came before."""
+    image, said = BROKEN[how]
+    guest = t.boot({"first.img": image}, cmdline="initrd=first.img", mem="128M")
+    check(re.search(rf"files: initrd: .*(?:{said}).*; what came before is unpacked", guest.boot_text), guest.boot_text[-1500:])
+    check("null" in rows(guest.command("ls /dev")), "/dev is missing")
+    if b"fine" in image:
+        check(guest.command("cat /ok").strip() == "fine", guest.command("cat /ok"))
+
+
+NODES = {"null": (3, "crw-rw-rw-"), "zero": (5, "crw-rw-rw-"), "full": (7, "crw-rw-rw-"), "random": (8, "crw-rw-rw-"),
+         "urandom": (9, "crw-rw-rw-"), "kmsg": (11, "crw-r--r--")}
+
+
+@test("files-dev")
+def dev(t):
+    """Linux's names, numbers and modes; each node is read and written."""
+    guest = t.boot()
+    check("files: tmpfs on / and /tmp" in guest.boot_text, guest.boot_text[-1500:])
+    found = rows(guest.command("ls /dev"))
+    for name, (minor, mode) in NODES.items():
+        check(found[name][0] == mode and found[name][4] == f"1,{minor}", f"/dev/{name} is {found[name]}")
+    check(found["shm"][0] == "drwxrwxrwt", f"/dev/shm is {found['shm']}")
+    check(guest.command("cat /dev/null").strip() == "", "/dev/null has something in it")
+    million = f"1000000 bytes, CRC-32 {zlib.crc32(bytes(1_000_000)):08x}"
+    for name in ("zero", "full"):
+        check(million in guest.command(f"sum /dev/{name} 1000000", timeout=60), f"/dev/{name} has other things than zeroes")
+    sums = {guest.command(f"sum /dev/{name} 65537", timeout=60) for name in ("random", "urandom", "random", "urandom")}
+    check(len(sums) == 4 and all("65537 bytes" in line for line in sums), f"not random: {sums}")
+    for name in ("null", "zero", "random", "urandom"):
+        check(guest.command(f"write /dev/{name} text").strip() == "", f"/dev/{name} takes nothing")
+    check("no space left" in guest.command("write /dev/full text"), "/dev/full takes something")
+    # The log, a record to a line, and a line more of our own.
+    guest.command("write /dev/kmsg <3>marked by hand")
+    shown = guest.command("cat /dev/kmsg 1000000", timeout=60).splitlines()
+    check(all(re.fullmatch(r"[0-7],\d+,\d+,-;\S+: .*", line) for line in shown if line), f"other lines than records: {shown}")
+    numbers = [int(line.split(",")[1]) for line in shown if line]
+    check(numbers == list(range(len(numbers))) and len(numbers) > 10, f"records are missing: {numbers}")
+    check(shown[-1].startswith("3,") and shown[-1].endswith(",-;user: marked by hand"), f"the last one is {shown[-1]}")
+    check("user: marked by hand" in guest.command("dmesg"), "dmesg does not have it")
+
+
+@test("files-commands")
+def commands(t):
+    """Files made, written, listed and removed, and what is refused, by Linux's words."""
+    guest = t.boot()
+    mounts = guest.command("mount")
+    for line in (r"rootfs on / type tmpfs \(rw,relatime,size=\d+k,nr_inodes=\d+\)", r"devtmpfs on /dev type devtmpfs \(rw,nosuid,relatime",
+                 r"tmpfs on /tmp type tmpfs \(rw,nosuid,relatime"):
+        check(re.search(line, mounts), f"no {line} in:\n{mounts}")
+
+    def says(command, words):
+        answer = guest.command(command).strip()
+        check(answer == words, f"`{command}` says {answer!r}, not {words!r}")
+
+    says("mkdir /tmp/a", "")
+    says("mkdir /tmp/a", "/tmp/a: it exists already")
+    says("write /tmp/a/x some   text", "")
+    says("cat /tmp/a/x", "some   text")
+    says("write tmp/a/../a/x shorter", "")
+    says("cat /tmp/a/x", "shorter")
+    says("sum /tmp/a/x", f"8 bytes, CRC-32 {zlib.crc32(b'shorter' + bytes([10])):08x}")
+    check(guest.command("cat /tmp/a/x 5").split() == ["short", "(5", "bytes)"], "not the first five bytes")
+    says("rm /tmp/a", "/tmp/a: a directory that is not empty")
+    says("rm /tmp", "/tmp: in use")
+    says("cat /tmp/a", "/tmp/a: a directory")
+    says("cat /tmp/a/x/y", "/tmp/a/x/y: not a directory")
+    says("ls /nowhere", "/nowhere: no such file or directory")
+    says("rm /tmp/a/x", "")
+    says("rm /tmp/a", "")
+    says("stat /tmp/a", "/tmp/a: no such file or directory")
+    check("is missing; usage: cat PATH [BYTES]" in guest.command("cat"), "no usage")
+@test("files-selftest", level="matrix", smp=[1, 4])
+@test("files-selftest", smp=[2])
+def selftest(t, smp):
+    """FIFOs between threads, files that threads share, devices in pieces of odd sizes; nothing is left behind."""
+    answer = t.boot(smp=smp).command("selftest files", timeout=120)
+    check("files: ok" in answer, answer)
