@@ -83,6 +83,8 @@ ranks! {
         // Copy user memory, which may fault.
         FileWriters "file's writers",
         Pipe "pipe",
+        // A terminal's first opening and its last closing: waits until it has sent.
+        TerminalOpening "terminal's opening",
         // Whose turn it is at a terminal; then the terminal: signals, asks the driver.
         TerminalReader "terminal's reader",
         TerminalWriter "terminal's writer",
@@ -152,12 +154,12 @@ ranks! {
         // Removed memory that readers may still look at.
         Retired "retired memory",
         Sequence "sequence lock's writer",
-        // Bytes that have arrived at a terminal.
-        TerminalInput "terminal's input",
         // Drawn from under whatever lock.
         Random "random numbers",
         // Asks the terminal above for bytes, and gives it what has come.
         Serial "serial port",
+        // Bytes that have arrived at a terminal.
+        TerminalInput "terminal's input",
         SerialRings "console's bytes",
         // What an experiment has found, under whatever lock.
         Findings "experiment's findings",

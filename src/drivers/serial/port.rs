@@ -337,6 +337,21 @@ impl<R: SerialRegisters> Port<R> {
         self.load(upper, &mut Events::empty());
     }
 
+    /// Sends a byte before all that is queued, even while stopped: a stop or start character. One that has not left is
+    /// replaced.
+    pub fn send_now(&mut self, byte: u8, upper: &dyn Upper) -> Events {
+        let mut events = Events::empty();
+        self.transmit.urgent = Some(byte);
+        self.load(upper, &mut events);
+        events
+    }
+
+    /// Turns the chip's FIFO off, or on again if it has one. What it holds is lost.
+    pub fn use_fifo(&mut self, on: bool) {
+        self.uart.flush();
+        self.uart.use_fifo(on);
+    }
+
     fn set_throttled(&mut self, throttled: bool) {
         if throttled == self.throttled {
             return;
