@@ -27,7 +27,7 @@ use crate::fs::mode::Device;
 use crate::platform::{Machine, Platform};
 use crate::sync::{IrqLock, Mutex, Rank, hooks};
 use crate::task::{Policy, sleep_until, spawn};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use spin::Once;
 
 /// The first one's number; its minor number, too.
@@ -152,20 +152,24 @@ impl Upper for Above {
         if console::is_dying() {
             return;
         }
-        let what = self.0 << u8::BITS | usize::from(events.bits());
+        PENDING[self.0].fetch_or(events.bits(), Ordering::Relaxed);
         // What comes while a line is printed may come under whatever lock.
         if Machine::in_interrupt() || hooks::preemption_depth() == 0 {
-            has_happened(what);
+            has_happened(self.0);
         } else {
-            Machine::defer(has_happened, what);
+            // If there is no room among what is deferred, the next one tells it too.
+            Machine::defer(has_happened, self.0);
         }
     }
 }
 
-/// Wakes whoever the events concern. `what`: they, and above them the port's number.
-fn has_happened(what: usize) {
-    let events = Events::from_bits_truncate(what as u8);
-    let Some(tty) = TERMINALS.get(what >> u8::BITS).and_then(Once::get) else { return };
+/// What has happened on each port, and nobody was told yet.
+static PENDING: [AtomicU8; PORTS] = [const { AtomicU8::new(0) }; PORTS];
+
+/// Wakes whoever it concerns.
+fn has_happened(number: usize) {
+    let events = Events::from_bits_truncate(PENDING[number].swap(0, Ordering::Relaxed));
+    let Some(tty) = TERMINALS[number].get() else { return };
     if events.contains(Events::SENT) && tty.driver().unsent() <= LOW {
         tty.sent();
     }
@@ -257,6 +261,11 @@ pub fn close(tty: &'static SerialTty, file: &Opened) {
     if *count == 0 {
         end(tty);
     }
+}
+
+/// A port's terminal, if anybody ever opened it.
+pub fn terminal(number: usize) -> Option<&'static SerialTty> {
+    TERMINALS.get(number)?.get()
 }
 
 /// Whether somebody has it open.

@@ -188,12 +188,12 @@ pub fn use_fifo(number: usize, on: bool) {
 
 /// The other side is to stop sending.
 pub fn throttle(number: usize) {
-    with(number, |port, upper, _| port.throttle(upper));
+    with(number, |port, upper, events| *events |= port.throttle(upper));
 }
 
 /// It may go on.
 pub fn unthrottle(number: usize) {
-    with(number, |port, upper, _| port.unthrottle(upper));
+    with(number, |port, upper, events| *events |= port.unthrottle(upper));
 }
 
 pub fn settings(number: usize) -> Option<Settings> {

@@ -326,15 +326,20 @@ impl<R: SerialRegisters> Port<R> {
     }
 
     /// What comes in is to stop, by whatever the settings say: RTS, the stop character, or nothing.
-    pub fn throttle(&mut self, upper: &dyn Upper) {
-        self.set_throttled(true);
-        self.load(upper, &mut Events::empty());
+    pub fn throttle(&mut self, upper: &dyn Upper) -> Events {
+        self.throttle_as(true, upper)
     }
 
     /// It may go on.
-    pub fn unthrottle(&mut self, upper: &dyn Upper) {
-        self.set_throttled(false);
-        self.load(upper, &mut Events::empty());
+    pub fn unthrottle(&mut self, upper: &dyn Upper) -> Events {
+        self.throttle_as(false, upper)
+    }
+
+    fn throttle_as(&mut self, throttled: bool, upper: &dyn Upper) -> Events {
+        let mut events = Events::empty();
+        self.set_throttled(throttled);
+        self.load(upper, &mut events);
+        events
     }
 
     /// Sends a byte before all that is queued, even while stopped: a stop or start character. One that has not left is
