@@ -41,8 +41,8 @@ def send_obediently(guest, wire, data):
     """Sends all, and nothing between XOFF and XON; returns how often it was stopped."""
     stopped, stops, sent = False, 0, 0
     while sent < len(data):
-        for byte in heard(wire):
-            check(bytes([byte]) in (XON, XOFF), f"the port says {byte:#x}")
+        for byte in (said := heard(wire)):
+            check(bytes([byte]) in (XON, XOFF), f"after {sent} bytes the port says {said}")
             stops += bytes([byte]) == XOFF and not stopped
             stopped = bytes([byte]) == XOFF
         if stopped:
@@ -121,7 +121,7 @@ def the_console_lends_its_port(t):
     """stty on the console's own port: settings shown and changed, and the monitor goes on."""
     guest = t.boot()
     shown = guest.command("stty")
-    check(re.search(r"speed 115200 baud; cs8\n.* clocal.*\n.* icrnl.*\n.* opost.*\n.* icanon echo", shown), shown)
+    check(re.search(r"speed 115200 baud; cs8\n.* clocal.*\n.* icrnl.*\n.* opost.*\n.* icanon .*echo echoe", shown), shown)
     check(guest.command("stty 57600 -echo ixoff") == "", "changing says something")
     shown = guest.command("stty")
     check("speed 57600 baud" in shown and " -echo " in shown and " ixoff" in shown, shown)
