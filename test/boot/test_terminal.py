@@ -6,6 +6,7 @@ import random
 import re
 import select
 import termios
+import threading
 import zlib
 
 from boot.test_serial import second_port
@@ -58,9 +59,24 @@ def boot(t, how, smp):
     """A machine with a second port; the guest and the port's other end, from which the firmware's text is gone."""
     words, listener = second_port()
     with listener:
-        guest = t.boot(cmdline=OPTIONS[how], extra=words, smp=smp)
+        guest = t.start(cmdline=OPTIONS[how], extra=words, smp=smp)
         wire = listener.accept()[0]
     wire.settimeout(REPLY_TIMEOUT)
+    # A socket takes few single bytes that nobody reads; what it does not take QEMU would send later.
+    booted = threading.Event()
+
+    def listen():
+        while not booted.is_set():
+            select.select([wire], [], [], 0.05)
+            heard(wire)
+
+    listening = threading.Thread(target=listen)
+    listening.start()
+    try:
+        guest.prompt()
+    finally:
+        booted.set()
+        listening.join()
     heard(wire)
     return guest, wire
 
@@ -99,15 +115,18 @@ def moved_whole(t, how, fifo, smp, count):
         take(guest, wire, data, words)
         give(guest, wire, count, words)
         stops = take(guest, wire, data, words + " stall")
-        check(stops >= count >> 16, f"a reader that stalled stopped the sender {stops} times")
+        check(stops >= max(1, count >> 16), f"a reader that stalled stopped the sender {stops} times")
         shown = guest.command("stty -F ttyS1")
         check(" -icanon " in shown and " ixoff" in shown, f"the settings were not kept: {shown}")
 
 
 @test("tty-bulk", how=["apic", "noapic"], fifo=["fifo", "nofifo"], smp=[1, 2])
 def a_port_moves_bytes_whole(t, how, fifo, smp):
-    """64 KiB of random bytes in, out, and in to a reader that stalls, through /dev/ttyS1 while four threads load the CPUs."""
-    moved_whole(t, how, fifo, smp, 64 << 10)
+    """64 KiB of random bytes in, out, and in to a reader that stalls, through /dev/ttyS1 while four threads load the CPUs.
+
+    Without a FIFO each byte is an interrupt, and takes QEMU's two threads a turn each: 12 KiB.
+    """
+    moved_whole(t, how, fifo, smp, (64 if fifo == "fifo" else 12) << 10)
 
 
 @test("tty-bulk-long", level="matrix", how=["apic", "noapic"], fifo=["fifo", "nofifo"])
