@@ -107,35 +107,29 @@ def give(guest, wire, count, words=""):
     guest.prompt()
 
 
-def moved_whole(t, how, fifo, smp, count, stalled):
-    """So many bytes in and out, and `stalled` ones in to a reader that stalls before each 64 KiB of them."""
+def moved_whole(t, how, smp, count):
+    """So many bytes in and out, and in to a reader that stalls before each 64 KiB of them."""
     guest, wire = boot(t, how, smp)
-    words = "" if fifo == "fifo" else " nofifo"
     with wire:
-        data = random.Random(count).randbytes(max(count, stalled))
-        take(guest, wire, data[:count], words)
-        give(guest, wire, count, words)
-        stops = take(guest, wire, data[:stalled], words + " stall")
-        check(stops >= max(1, stalled >> 16), f"a reader that stalled stopped the sender {stops} times")
+        data = random.Random(count).randbytes(count)
+        take(guest, wire, data)
+        give(guest, wire, count)
+        stops = take(guest, wire, data, " stall")
+        check(stops >= count >> 16, f"a reader that stalled stopped the sender {stops} times")
         shown = guest.command("stty -F ttyS1")
         check(" -icanon " in shown and " ixoff" in shown, f"the settings were not kept: {shown}")
 
 
-@test("tty-bulk", how=["apic", "noapic"], fifo=["fifo", "nofifo"], smp=[1, 2])
-def a_port_moves_bytes_whole(t, how, fifo, smp):
-    """Random bytes in, out, and in to a reader that stalls, through the file ttyS1 while four threads load the CPUs.
-
-    64 KiB; without a FIFO each byte is an interrupt and a turn for QEMU's main thread, so there it is 2 and 8 KiB.
-    """
-    count, stalled = (64 << 10, 64 << 10) if fifo == "fifo" else (2 << 10, 8 << 10)
-    moved_whole(t, how, fifo, smp, count, stalled)
+@test("tty-bulk", how=["apic", "noapic"], smp=[1, 2])
+def a_port_moves_bytes_whole(t, how, smp):
+    """64 KiB of random bytes in, out, and in to a reader that stalls, through ttyS1 while four threads load the CPUs."""
+    moved_whole(t, how, smp, 64 << 10)
 
 
-@test("tty-bulk-long", level="matrix", how=["apic", "noapic"], fifo=["fifo", "nofifo"])
-def a_port_moves_a_mebibyte_whole(t, how, fifo):
-    """The same with 1 MiB each time; without a FIFO 64 KiB."""
-    count = 1 << 20 if fifo == "fifo" else 64 << 10
-    moved_whole(t, how, fifo, 2, count, count)
+@test("tty-bulk-long", level="matrix", how=["apic", "noapic"])
+def a_port_moves_a_mebibyte_whole(t, how):
+    """The same with 1 MiB each time."""
+    moved_whole(t, how, 2, 1 << 20)
 
 
 @test("tty-console-lent")
