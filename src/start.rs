@@ -21,6 +21,7 @@ use crate::platform::{Machine, Platform};
 use crate::task::sched::topology::Position;
 use crate::task::schedule;
 use crate::tty::console;
+use crate::tty::nodes;
 use crate::tty::options::{DEFAULT_BAUD, Selection};
 use crate::{fs, kernel, log as klog, mm, monitor, platform, random, task};
 use alloc::vec::Vec;
@@ -72,6 +73,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     start_cpus(info, &options);
     start_interrupts(&options);
     task::init_workers();
+    assert!(nodes::register(), "there are places for terminals among the devices");
     kernel::grace::init();
     kernel::watchdog::init();
     kernel::files::init(boot_info::initrd());

@@ -87,6 +87,8 @@ ranks! {
         Pipe "pipe",
         // Where a reader of the log is.
         KernelLog "place in the log",
+        // A terminal's first opening and its last closing: waits until it has sent.
+        TerminalOpening "terminal's opening",
         // Whose turn it is at a terminal; then the terminal: signals, asks the driver.
         TerminalReader "terminal's reader",
         TerminalWriter "terminal's writer",
@@ -156,12 +158,12 @@ ranks! {
         // Removed memory that readers may still look at.
         Retired "retired memory",
         Sequence "sequence lock's writer",
-        // Bytes that have arrived at a terminal.
-        TerminalInput "terminal's input",
         // Drawn from under whatever lock.
         Random "random numbers",
         // Asks the terminal above for bytes, and gives it what has come.
         Serial "serial port",
+        // Bytes that have arrived at a terminal.
+        TerminalInput "terminal's input",
         SerialRings "console's bytes",
         // What an experiment has found, under whatever lock.
         Findings "experiment's findings",

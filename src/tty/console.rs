@@ -7,6 +7,9 @@
 //! and what the monitor and programs write leaves from another one by it. The kernel's own lines, those of the log and
 //! those of a panic, go out polled, behind what is in the ring and in one piece: see `drivers::serial::port`.
 //!
+//! The port is shared. As long as nobody has its terminal open (`tty::serial`), it is the console's, and so the monitor's.
+//! Who opens it borrows it ([`lend`]), and the last who closes it gives it back.
+//!
 //! [`RINGS`] is taken under the port's lock. [`SCREEN`] guards the text on the framebuffer, whose painting takes long: no
 //! interrupt handler touches it. Log lines made in a handler wait in the log's ring until [`print_log`] is called from
 //! somewhere else.
@@ -17,7 +20,7 @@ use crate::drivers::fbcon::Console as TextConsole;
 use crate::drivers::framebuffer::Framebuffer;
 use crate::drivers::serial::live::{self as serial, Driven, Held};
 use crate::drivers::serial::port::{Events, Room, Upper};
-use crate::drivers::serial::settings::Character;
+use crate::drivers::serial::settings::{Character, Settings};
 use crate::log;
 use crate::platform::{Machine, Platform};
 use crate::sync::{IrqLock, Rank, SpinLock, WaitQueue, hooks};
@@ -36,6 +39,8 @@ struct Rings {
     received: Received,
     /// ^C that nobody has looked at yet.
     interrupt_keys: usize,
+    /// The port is somebody else's.
+    is_lent: bool,
 }
 
 /// How bytes have come in.
@@ -54,6 +59,7 @@ static RINGS: IrqLock<Rings> = IrqLock::new(
         output: Ring::new(),
         received: Received { by_interrupt: 0, polled: 0, lost: 0 },
         interrupt_keys: 0,
+        is_lent: false,
     },
 );
 
@@ -191,6 +197,11 @@ fn write_serial(mut bytes: &[u8]) {
     }
     while !bytes.is_empty() {
         let mut rings = RINGS.lock();
+        if rings.is_lent {
+            drop(rings);
+            Held::new(port).write(bytes);
+            return;
+        }
         let len = bytes.iter().take_while(|&&byte| rings.output.push(byte)).count();
         drop(rings);
         serial::start_tx(port);
@@ -260,6 +271,40 @@ pub fn drive(by_interrupt: bool) -> Option<Driven> {
     let driven = serial::drive(port()?, by_interrupt);
     BY_INTERRUPT.store(driven == Some(Driven::ByInterrupt), Ordering::Relaxed);
     driven
+}
+
+// ---- the port as a terminal of programs ----
+
+/// Gives the port to a terminal that somebody has opened; its number, if there is one. What is typed is that terminal's
+/// from then on, and the monitor hears nothing. What the monitor has written goes out first; what it writes later goes
+/// out polled, whole, between the terminal's bytes, as do lines of the log.
+pub fn lend() -> Option<usize> {
+    let port = port()?;
+    RINGS.lock().is_lent = true;
+    serial::drain(port);
+    Some(port)
+}
+
+/// Nobody has that terminal open any more: the port is the monitor's. Speed and format stay as they are set, for the
+/// other end will go by them; what could keep the monitor from being heard does not.
+pub fn take_back() {
+    let Some(port) = port() else { return };
+    serial::attach(port, &Terminal);
+    RINGS.lock().is_lent = false;
+    if let Some(now) = serial::settings(port) {
+        let baud = if now.baud == 0 { DEFAULT_BAUD } else { now.baud };
+        let settings = Settings { baud, rts_cts: false, obeys: None, sends: None, receives: true, ..now };
+        // It is a part of what was set before.
+        let _ = serial::set_settings(port, settings);
+    }
+    serial::set_stopped(port, false);
+    serial::unthrottle(port);
+    serial::set_break(port, false);
+}
+
+/// Whether the kernel is dying: then nobody is woken, and no lock is waited for.
+pub fn is_dying() -> bool {
+    DYING.load(Ordering::Relaxed)
 }
 
 /// Who waits for something typed.

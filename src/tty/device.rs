@@ -22,14 +22,16 @@ use super::error::Error;
 use super::job::{Processes, TtyId};
 use super::n_tty::{Backlog, Events, Line, Mark};
 use super::terminal::Terminal;
-use super::termios::{Control, Input, Termios, cc};
+use super::termios::Termios;
 use super::waiting::Waiting;
 use crate::sync::parker::NEVER;
 use crate::sync::{IrqLock, Mutex, Rank};
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Bytes between the interrupt handler and the discipline.
 const ARRIVALS: usize = 4096;
+/// The other end is to wait when there is less room for them than this; it may go on when there is twice as much.
+const CROWDED: usize = ARRIVALS / 4;
 /// Bytes that are taken over at a time with interrupts off.
 const PORTION: usize = 128;
 
@@ -41,11 +43,13 @@ pub trait Driver: Send + Sync {
     fn send(&self, bytes: &[u8]);
     /// Bytes taken and not sent.
     fn unsent(&self) -> usize;
+    /// Waits until the last of them has left the chip, where the driver counts those no more. With no lock held.
+    fn finish(&self) {}
     /// Drops them.
     fn discard(&self);
     /// Sends nothing but [`Self::send_now`]'s until it is told to go on.
     fn stop(&self, stopped: bool);
-    /// Has the other end wait, by the modem's lines.
+    /// Has the other end wait, or go on, by whichever means the settings have: characters, the modem's lines, or none.
     fn hold(&self, held: bool);
     /// Sends a byte before all others, even while stopped.
     fn send_now(&self, byte: u8);
@@ -79,6 +83,8 @@ pub struct Tty<D: Driver> {
     around: Surroundings,
     inner: Mutex<Inner>,
     arrivals: IrqLock<Backlog>,
+    /// There was little room for arrivals. Set with their lock held.
+    is_crowded: AtomicBool,
     /// Bytes that no room was left for.
     lost: AtomicU64,
     read_turn: Mutex<()>,
@@ -93,6 +99,8 @@ struct Inner {
     /// Taken over from the interrupt handler.
     backlog: Backlog,
     files: u32,
+    /// The other end was told to wait.
+    is_held: bool,
 }
 
 /// The driver as the discipline knows it.
@@ -121,12 +129,14 @@ impl<D: Driver> Tty<D> {
             terminal: Terminal::new(id, initial, false)?,
             backlog: Backlog::new(ARRIVALS, true)?,
             files: 0,
+            is_held: false,
         };
         Ok(Self {
             driver,
             around,
             inner: Mutex::new(Rank::Terminal, inner),
             arrivals: IrqLock::new(Rank::TerminalInput, Backlog::new(ARRIVALS, true)?),
+            is_crowded: AtomicBool::new(false),
             lost: AtomicU64::new(0),
             read_turn: Mutex::new(Rank::TerminalReader, ()),
             write_turn: Mutex::new(Rank::TerminalWriter, ()),
@@ -157,19 +167,32 @@ impl<D: Driver> Tty<D> {
 
     /// Bytes have come, each with what the line says of it; returns how many had room.
     pub fn arrived(&self, bytes: impl Iterator<Item = (u8, Mark)>) -> usize {
-        let mut taken = 0;
-        {
-            let mut arrivals = self.arrivals.lock();
-            for (byte, mark) in bytes {
-                if arrivals.push_marked(byte, mark) {
-                    taken += 1;
-                } else {
-                    self.lost.fetch_add(1, Ordering::Relaxed);
-                }
-            }
-        }
+        let taken = self.take_in(bytes);
         self.worker.notify();
         taken
+    }
+
+    /// The same under a lock of the driver's, where nobody can be woken: [`Self::poke`] is to follow.
+    pub fn take_in(&self, bytes: impl Iterator<Item = (u8, Mark)>) -> usize {
+        let mut taken = 0;
+        let mut arrivals = self.arrivals.lock();
+        for (byte, mark) in bytes {
+            if arrivals.push_marked(byte, mark) {
+                taken += 1;
+            } else {
+                self.lost.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        if arrivals.room() < CROWDED {
+            self.is_crowded.store(true, Ordering::Relaxed);
+        }
+        taken
+    }
+
+    /// Whether there is so little room for arrivals that a driver has the other end wait at once. It is told by
+    /// [`Driver::hold`] when that is over.
+    pub fn is_crowded(&self) -> bool {
+        self.is_crowded.load(Ordering::Relaxed)
     }
 
     /// Bytes that there is room for now: for a driver that can leave them in its chip.
@@ -224,9 +247,6 @@ impl<D: Driver> Tty<D> {
             if events.contains(Events::FLOW) {
                 self.driver.stop(terminal.discipline.is_stopped());
             }
-            if events.contains(Events::THROTTLE) {
-                self.throttle(&terminal.discipline.settings().clone(), terminal.discipline.is_throttled());
-            }
             if events.contains(Events::READABLE) {
                 self.readers.notify();
             }
@@ -237,16 +257,19 @@ impl<D: Driver> Tty<D> {
                 break;
             }
         }
+        // The other end waits for the discipline's sake, or for that of the arrivals, of which a driver may have told it
+        // already: so when that is over it is told in any case.
+        let is_eased = self.ease();
+        let is_held = terminal.discipline.is_throttled() || self.is_crowded();
+        if is_held != inner.is_held || is_eased {
+            inner.is_held = is_held;
+            self.driver.hold(is_held);
+        }
     }
 
-    /// Holds the other end, or lets it go on, by whichever means the settings have.
-    fn throttle(&self, settings: &Termios, held: bool) {
-        if settings.input.contains(Input::IXOFF) {
-            let byte = settings.cc[if held { cc::VSTOP } else { cc::VSTART }];
-            self.driver.send_now(byte);
-        }
-        if settings.control.contains(Control::CRTSCTS) {
-            self.driver.hold(held);
-        }
+    /// Whether there was little room for arrivals, and there is enough again.
+    fn ease(&self) -> bool {
+        let arrivals = self.arrivals.lock();
+        arrivals.room() >= 2 * CROWDED && self.is_crowded.swap(false, Ordering::Relaxed)
     }
 }

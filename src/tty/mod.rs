@@ -3,6 +3,9 @@
 //! From the inside out: [`termios`] the settings, [`n_tty`] the line discipline, [`job`] who may use a terminal,
 //! [`ioctl`] the orders, [`terminal`] these together, all of it pure. [`pty`] is a pair of two programs' ends. Those who
 //! sleep come last: [`device`] on a driver's line, [`pair`] between programs.
+//!
+//! As devices: `serial` puts the machine's ports below [`device`], by the settings that [`line`] makes; [`ptys`] numbers the
+//! pairs; [`nodes`](self) has the names and numbers under which files open them.
 
 pub mod options;
 
@@ -18,13 +21,21 @@ pub mod ioctl;
 #[cfg(any(test, target_os = "none"))]
 pub mod job;
 #[cfg(any(test, target_os = "none"))]
+pub mod line;
+#[cfg(any(test, target_os = "none"))]
 pub mod n_tty;
+#[cfg(target_os = "none")]
+pub mod nodes;
 #[cfg(any(test, target_os = "none"))]
 pub mod pair;
 #[cfg(any(test, target_os = "none"))]
 pub mod pty;
+#[cfg(any(test, target_os = "none"))]
+pub mod ptys;
 #[cfg(test)]
 mod recorded;
+#[cfg(target_os = "none")]
+pub mod serial;
 #[cfg(any(test, target_os = "none"))]
 pub mod terminal;
 #[cfg(any(test, target_os = "none"))]

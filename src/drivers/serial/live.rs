@@ -176,14 +176,24 @@ pub fn set_stopped(number: usize, stopped: bool) {
     with(number, |port, upper, events| *events |= port.set_stopped(stopped, upper));
 }
 
+/// Sends a byte before all others, even while stopped.
+pub fn send_now(number: usize, byte: u8) {
+    with(number, |port, upper, events| *events |= port.send_now(byte, upper));
+}
+
+/// Turns the chip's FIFO off or on; for tests, and for chips whose FIFO is broken.
+pub fn use_fifo(number: usize, on: bool) {
+    with(number, |port, _, _| port.use_fifo(on));
+}
+
 /// The other side is to stop sending.
 pub fn throttle(number: usize) {
-    with(number, |port, upper, _| port.throttle(upper));
+    with(number, |port, upper, events| *events |= port.throttle(upper));
 }
 
 /// It may go on.
 pub fn unthrottle(number: usize) {
-    with(number, |port, upper, _| port.unthrottle(upper));
+    with(number, |port, upper, events| *events |= port.unthrottle(upper));
 }
 
 pub fn settings(number: usize) -> Option<Settings> {

@@ -326,15 +326,35 @@ impl<R: SerialRegisters> Port<R> {
     }
 
     /// What comes in is to stop, by whatever the settings say: RTS, the stop character, or nothing.
-    pub fn throttle(&mut self, upper: &dyn Upper) {
-        self.set_throttled(true);
-        self.load(upper, &mut Events::empty());
+    pub fn throttle(&mut self, upper: &dyn Upper) -> Events {
+        self.throttle_as(true, upper)
     }
 
     /// It may go on.
-    pub fn unthrottle(&mut self, upper: &dyn Upper) {
-        self.set_throttled(false);
-        self.load(upper, &mut Events::empty());
+    pub fn unthrottle(&mut self, upper: &dyn Upper) -> Events {
+        self.throttle_as(false, upper)
+    }
+
+    fn throttle_as(&mut self, throttled: bool, upper: &dyn Upper) -> Events {
+        let mut events = Events::empty();
+        self.set_throttled(throttled);
+        self.load(upper, &mut events);
+        events
+    }
+
+    /// Sends a byte before all that is queued, even while stopped: a stop or start character. One that has not left is
+    /// replaced.
+    pub fn send_now(&mut self, byte: u8, upper: &dyn Upper) -> Events {
+        let mut events = Events::empty();
+        self.transmit.urgent = Some(byte);
+        self.load(upper, &mut events);
+        events
+    }
+
+    /// Turns the chip's FIFO off, or on again if it has one. What it holds is lost.
+    pub fn use_fifo(&mut self, on: bool) {
+        self.uart.flush();
+        self.uart.use_fifo(on);
     }
 
     fn set_throttled(&mut self, throttled: bool) {

@@ -64,6 +64,11 @@ impl Settings {
         }
     }
 
+    /// Whether a line can be set so.
+    pub fn is_possible(&self) -> bool {
+        self.registers().is_ok()
+    }
+
     /// The divisor, `None` for hanging up, and the line control register.
     pub(super) fn registers(&self) -> Result<(Option<u16>, LineControl), BadSettings> {
         let divisor = match self.baud {

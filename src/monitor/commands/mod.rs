@@ -12,6 +12,7 @@ mod memory;
 mod misuse;
 mod pci;
 mod serial;
+mod stty;
 mod symbol;
 mod text;
 mod threads;
@@ -98,7 +99,8 @@ pub const TABLE: &[Command] = &[
     command("regs", "", "control, segment and system registers", "As they are while this command runs.", machine::regs),
     command("rm", "PATH", "remove a file, or an empty directory", "The name goes; who has the file open keeps it.", files::rm),
     Command { complete: control::complete_selftest, ..command("selftest", "[NAME]", "run the tests built into the kernel", "All that do not take long, or those of one name, or of one group: mm, smp. With the option selftest the kernel runs them at boot instead.", control::selftest) },
-    command("serial", "[PORT echo|poll|close]", "serial ports: settings, lines, counts", "Chip, how it is served, the modem's lines, what went in and out, and what went wrong on the line.\n`serial 1 echo` opens ttyS1 and sends back what comes there, `serial 1 poll` without interrupts; `serial 1 close`\nends that.", serial::serial),
+    command("serial", "[PORT echo|poll|close|take|give]", "serial ports: settings, lines, counts", "Chip, how it is served, the modem's lines, what went in and out, and what went wrong on the line.\n`serial 1 echo` opens ttyS1 and sends back what comes there, `serial 1 poll` without interrupts; `serial 1 close`\nends that. `serial 1 take BYTES [stall] [nofifo]` opens ttyS1 as a file, raw, and reads so many while threads keep\nthe CPUs busy; `give` sends them. Both tell the checksum; `stall`: the reader stops now and then.", serial::serial),
+    command("stty", "[-F PORT] [WORD ...]", "a terminal's settings", "Of ttyS0 unless said otherwise. Without a WORD it shows them; a WORD is a speed, raw, cooked, or a flag's name as\nPOSIX has it in small letters, with - before it to turn it off: echo, -icanon, ixoff, crtscts.", stty::run),
     command("slabs", "", "the heap's caches", "Objects in use, free ones that this CPU has at hand, slabs, and what these take.", memory::slabs),
     command("sleep", "SECONDS", "wait, without working", "A timer wakes it. A fraction is allowed: 0.25.", time::sleep),
     command("stat", "PATH", "what is known of a file", "Of the file itself, if it is a symbolic link; with a / behind the name, of what it leads to.", files::stat),

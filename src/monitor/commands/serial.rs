@@ -4,10 +4,11 @@ use super::{Call, Result};
 use crate::drivers::serial::live::{self, Driven, PORTS};
 use crate::drivers::serial::port::{Events, Room, Upper};
 use crate::drivers::serial::settings::{Character, Parity};
+use crate::kernel::selftest::terminal::bulk::{self, How};
 use crate::monitor::parse::{self, Problem};
 use crate::sync::{IrqLock, Rank};
-use crate::tty::console;
 use crate::tty::options::DEFAULT_BAUD;
+use crate::tty::{console, serial as terminals};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that wait to be sent back.
@@ -80,10 +81,13 @@ pub fn serial<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     };
     let number = parse::number(word).ok_or(Problem::NotANumber(word))? as usize;
     let what = call.words.next().unwrap_or("");
-    call.words.end()?;
-    if number >= PORTS || console::serial_port() == Some(number) {
+    if number >= PORTS || console::serial_port() == Some(number) || terminals::is_open(number) {
         return Err(Problem::Unknown(word));
     }
+    if what == "take" || what == "give" {
+        return bulk(call, number, what == "take");
+    }
+    call.words.end()?;
     match what {
         "echo" | "poll" => {
             let found = live::open(number, DEFAULT_BAUD);
@@ -98,6 +102,26 @@ pub fn serial<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         "close" => live::close(number),
         other => return Err(Problem::Unknown(other)),
     }
+    Ok(())
+}
+
+/// `serial PORT take|give BYTES [stall] [nofifo]`.
+fn bulk<'a>(call: &mut Call<'a, '_>, number: usize, takes: bool) -> Result<'a> {
+    let word = call.words.next().ok_or(Problem::Missing("BYTES"))?;
+    let bytes = parse::number(word).ok_or(Problem::NotANumber(word))? as usize;
+    let mut how = How::default();
+    for word in call.words.by_ref() {
+        match word {
+            "stall" => how.stalls = true,
+            "nofifo" => how.without_fifo = true,
+            other => return Err(Problem::Unknown(other)),
+        }
+    }
+    let done = if takes { bulk::take(number, bytes, how, call.out) } else { bulk::give(number, bytes, how) };
+    let _ = match done {
+        Ok(report) => writeln!(call.out, "ttyS{number}: {report}"),
+        Err(errno) => writeln!(call.out, "ttyS{number}: {errno:?}"),
+    };
     Ok(())
 }
 

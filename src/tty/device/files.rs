@@ -5,8 +5,9 @@
 //! was seen to.
 
 use super::super::error::Error;
-use super::super::n_tty::Step;
+use super::super::n_tty::{Flush, Step};
 use super::super::terminal::{Opened, Poll};
+use super::super::termios::Termios;
 use super::{Driver, Tty, Wire};
 use crate::sync::parker::NEVER;
 
@@ -48,6 +49,30 @@ impl<D: Driver> Tty<D> {
         drop(inner);
         self.readers.notify();
         self.writers.notify();
+    }
+
+    /// Nobody has it open any more: what was typed, and what could not be sent, is forgotten; the settings are not.
+    pub fn forget(&self) {
+        let mut inner = self.inner.lock();
+        inner.backlog.clear();
+        self.arrivals.lock().clear();
+        let discipline = &mut inner.terminal.discipline;
+        discipline.program_start();
+        discipline.flush(Flush::Both, &mut Wire(&self.driver));
+        self.settle(&mut inner);
+    }
+
+    /// The driver is set as the settings say, which may have changed what it does.
+    pub fn configure(&self) {
+        let mut inner = self.inner.lock();
+        let mut settings = inner.terminal.discipline.settings().clone();
+        self.driver.configure(&mut settings);
+        inner.terminal.discipline.adjust(settings);
+    }
+
+    /// The settings as they are.
+    pub fn settings(&self) -> Termios {
+        self.inner.lock().terminal.discipline.settings().clone()
     }
 
     /// The leader of the session that it controls ends.
@@ -154,7 +179,11 @@ impl<D: Driver> Tty<D> {
     fn drain_until(&self, until_ns: u64) -> Result<(), Error> {
         loop {
             let seen = self.writers.seen();
-            if self.driver.unsent() == 0 || (self.around.now_ns)() >= until_ns {
+            if self.driver.unsent() == 0 {
+                self.driver.finish();
+                return Ok(());
+            }
+            if (self.around.now_ns)() >= until_ns {
                 return Ok(());
             }
             if self.interrupted() {

@@ -6,7 +6,7 @@ use super::super::terminal::Poll;
 use super::*;
 use crate::sync::parker::now_ns;
 use crate::tty::recorded::apply;
-use crate::tty::termios::Local;
+use crate::tty::termios::{Control, Input, Local};
 use std::boxed::Box;
 use std::collections::VecDeque;
 use std::sync::Mutex as StdMutex;
@@ -28,6 +28,8 @@ struct State {
     breaks: Vec<bool>,
     modem: u32,
     speed: u32,
+    by_modem: bool,
+    by_characters: bool,
 }
 
 /// A line with room for 16 bytes, which leave when [`Fake::tick`] is called.
@@ -70,8 +72,16 @@ impl Driver for Fake {
         self.state.lock().unwrap().stopped = stopped;
     }
     fn hold(&self, held: bool) {
-        self.state.lock().unwrap().held.push(held);
-        self.other_end_waits.store(held, Ordering::SeqCst);
+        let mut state = self.state.lock().unwrap();
+        if state.by_modem {
+            state.held.push(held);
+        }
+        if state.by_characters {
+            state.urgent.push(if held { 0x13 } else { 0x11 });
+        }
+        if state.by_modem || state.by_characters {
+            self.other_end_waits.store(held, Ordering::SeqCst);
+        }
     }
     fn send_now(&self, byte: u8) {
         self.state.lock().unwrap().urgent.push(byte);
@@ -82,7 +92,10 @@ impl Driver for Fake {
         settings.output_speed = settings.output_speed.min(115_200);
         settings.input_speed = settings.output_speed;
         settings.codes_from_speeds();
-        self.state.lock().unwrap().speed = settings.output_speed;
+        let mut state = self.state.lock().unwrap();
+        state.speed = settings.output_speed;
+        state.by_modem = settings.control.contains(Control::CRTSCTS);
+        state.by_characters = settings.input.contains(Input::IXOFF);
     }
     fn modem(&self) -> Result<u32, Error> {
         Ok(self.state.lock().unwrap().modem | ioctl::modem::CTS)

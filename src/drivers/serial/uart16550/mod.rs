@@ -23,7 +23,7 @@ use core::fmt;
 use super::settings::Character;
 use crate::platform::SerialRegisters;
 pub use probe::ProbeError;
-use registers::{FLOATING, LineControl, LineStatus};
+use registers::{FLOATING, FifoControl, LineControl, LineStatus};
 pub use registers::{InterruptEnable, reg};
 
 /// The input clock of every PC's UART, 1.8432 MHz, by the 16 of its baud generator (section 8.3).
@@ -101,6 +101,19 @@ impl<R: SerialRegisters> Uart<R> {
     /// Bytes that the transmitter takes when it is empty, and that the receiver keeps.
     pub fn depth(&self) -> u8 {
         self.depth
+    }
+
+    /// Turns the FIFO off, as if the chip had none, or on, cleared. The transmitter is empty.
+    pub(super) fn use_fifo(&mut self, on: bool) {
+        let has_fifo = self.model.depth() > 1;
+        if !has_fifo {
+            return;
+        }
+        let clear = FifoControl::CLEAR_RECEIVER | FifoControl::CLEAR_TRANSMITTER;
+        let control = if on { FifoControl::ENABLE | FifoControl::TRIGGER_8 } else { FifoControl::empty() };
+        self.regs.write(reg::IIR_FCR, (control | clear).bits());
+        self.depth = if on { self.model.depth() } else { 1 };
+        self.room = 0;
     }
 
     /// What went wrong on the line so far.

@@ -1,0 +1,157 @@
+"""Terminals as files: many bytes through a serial port while the CPUs are busy; the console's own port lent and given back."""
+
+import array
+import fcntl
+import random
+import re
+import select
+import termios
+import threading
+import zlib
+
+from boot.test_serial import second_port
+from lib.guest import REPLY_TIMEOUT, SLOW
+from lib.harness import check, test
+
+XON, XOFF = b"\x11", b"\x13"
+# What the sender lets be under way: it obeys XOFF, but not before it has come.
+PIECE = 512
+BULK_TIMEOUT = 120 * SLOW
+REPORT = r"ttyS1: (\d+) bytes, CRC-32 ([0-9a-f]{8}), 0 lost, 0 overruns"
+OPTIONS = {"apic": "", "noapic": "noapic"}
+
+
+def heard(wire):
+    """What has come over the wire so far, without waiting."""
+    data = b""
+    while select.select([wire], [], [], 0)[0]:
+        piece = wire.recv(65536)
+        check(piece, "QEMU closed the second port")
+        data += piece
+    return data
+
+
+def under_way(wire):
+    """Whether QEMU has not read all that was sent."""
+    count = array.array("i", [0])
+    fcntl.ioctl(wire, termios.TIOCOUTQ, count)
+    return count[0] > 0
+
+
+def send_obediently(guest, wire, data):
+    """Sends all, and nothing between XOFF and XON; returns how often it was stopped."""
+    stopped, stops, sent = False, 0, 0
+    while sent < len(data):
+        for byte in (said := heard(wire)):
+            check(bytes([byte]) in (XON, XOFF), f"after {sent} bytes the port says {said}")
+            stops += bytes([byte]) == XOFF and not stopped
+            stopped = bytes([byte]) == XOFF
+        if stopped:
+            check(select.select([wire], [], [], REPLY_TIMEOUT)[0], f"stopped for ever after {sent} bytes")
+        elif under_way(wire):
+            guest.idle(0.001)
+        else:
+            sent += wire.send(data[sent:sent + PIECE])
+    return stops
+
+
+def boot(t, how, smp):
+    """A machine with a second port; the guest and the port's other end, from which the firmware's text is gone."""
+    words, listener = second_port()
+    with listener:
+        guest = t.start(cmdline=OPTIONS[how], extra=words, smp=smp)
+        wire = listener.accept()[0]
+    wire.settimeout(REPLY_TIMEOUT)
+    # A socket takes few single bytes that nobody reads; what it does not take QEMU would send later.
+    booted = threading.Event()
+
+    def listen():
+        while not booted.is_set():
+            select.select([wire], [], [], 0.05)
+            heard(wire)
+
+    listening = threading.Thread(target=listen)
+    listening.start()
+    try:
+        guest.prompt()
+    finally:
+        booted.set()
+        listening.join()
+    heard(wire)
+    return guest, wire
+
+
+def take(guest, wire, data, words=""):
+    """Has the guest take the data; returns how often it stopped the sender."""
+    guest.send(f"serial 1 take {len(data)}{words}\r")
+    guest.expect(f"ready for {len(data)} bytes", REPLY_TIMEOUT)
+    stops = send_obediently(guest, wire, data)
+    match = guest.expect(re.compile(REPORT + "|ttyS1: .*\n"), BULK_TIMEOUT)
+    check(match[2] == f"{zlib.crc32(data):08x}" and int(match[1]) == len(data), match[0])
+    guest.prompt()
+    return stops
+
+
+def give(guest, wire, count, words=""):
+    """Has the guest send so many bytes, and compares what it says of them with what has come."""
+    heard(wire)
+    guest.send(f"serial 1 give {count}{words}\r")
+    data = bytearray()
+    while len(data) < count:
+        piece = wire.recv(65536)
+        check(piece, "QEMU closed the second port")
+        data += piece
+    match = guest.expect(re.compile(REPORT + "|ttyS1: .*\n"), BULK_TIMEOUT)
+    check(len(data) == count == int(match[1] or 0), f"{len(data)} bytes came: {match[0]}")
+    check(match[2] == f"{zlib.crc32(data):08x}", f"damaged: {match[0]}")
+    guest.prompt()
+
+
+def moved_whole(t, how, smp, count):
+    """So many bytes in and out, and in to a reader that stalls before each 64 KiB of them."""
+    guest, wire = boot(t, how, smp)
+    with wire:
+        data = random.Random(count).randbytes(count)
+        take(guest, wire, data)
+        give(guest, wire, count)
+        stops = take(guest, wire, data, " stall")
+        check(stops >= count >> 16, f"a reader that stalled stopped the sender {stops} times")
+        shown = guest.command("stty -F ttyS1")
+        check(" -icanon " in shown and " ixoff" in shown, f"the settings were not kept: {shown}")
+
+
+@test("tty-bulk", how=["apic", "noapic"], smp=[1, 2])
+def a_port_moves_bytes_whole(t, how, smp):
+    """64 KiB of random bytes in, out, and in to a reader that stalls, through ttyS1 while four threads load the CPUs."""
+    moved_whole(t, how, smp, 64 << 10)
+
+
+@test("tty-bulk-long", level="matrix", how=["apic", "noapic"])
+def a_port_moves_a_mebibyte_whole(t, how):
+    """The same with 1 MiB each time."""
+    moved_whole(t, how, 2, 1 << 20)
+
+
+@test("tty-console-lent")
+def the_console_lends_its_port(t):
+    """stty on the console's own port: settings shown and changed, and the monitor goes on."""
+    guest = t.boot()
+    shown = guest.command("stty")
+    check(re.search(r"speed 115200 baud; cs8\n.* clocal.*\n.* icrnl.*\n.* opost.*\n.* icanon .*echo echoe", shown), shown)
+    check(guest.command("stty 57600 -echo ixoff") == "", "changing says something")
+    shown = guest.command("stty")
+    check("speed 57600 baud" in shown and " -echo " in shown and " ixoff" in shown, shown)
+    check("the line cannot do 230400 baud" in guest.command("stty 230400"), "230,400 baud on a 16550A")
+    check("speed 57600 baud" in guest.command("stty"), "a speed that cannot be was kept")
+    check("unknown" in guest.command("stty -F ttyS0 wurst"), "no such flag, and no word of it")
+    check(guest.command("echo still here") == "still here", "the monitor does not answer")
+    check("57600 baud" in guest.command("serial"), "the port keeps another speed")
+
+
+@test("tty-pairs", smp=[1, 4])
+def pairs_work(t, smp):
+    """The self-test of pseudo-terminals, several times over: nothing is left over from the times before."""
+    guest = t.boot(smp=smp)
+    for _ in range(5):
+        text = guest.command("selftest pty")
+        check("pty: ok" in text, text)
