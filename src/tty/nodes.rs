@@ -8,8 +8,8 @@
 //! | ptmx | 5:2 | the master of a new pair |
 //! | pts/N | 136:N | the slave of pair N |
 //!
-//! Here are no names in any directory: [`register`] makes the numbers known to the files' layer, and whoever fills /dev
-//! makes a node for each of [`NODES`] and, under pts/, for each of [`PAIRS`](super::ptys::PAIRS).
+//! [`register`] makes the numbers known to the files' layer, and has /dev show [`NODES`]. There is no directory of the
+//! slaves yet: whoever mounts one at pts/ makes a node for each of [`PAIRS`](super::ptys::PAIRS).
 //!
 //! Source: Linux's Documentation/admin-guide/devices.txt for the numbers.
 
@@ -22,6 +22,7 @@ use super::{ptys, serial};
 use crate::drivers::serial::live::PORTS;
 use crate::errno::Errno;
 use crate::fs::Result;
+use crate::fs::devfs::{self, Node, Nodes};
 use crate::fs::device::{self, Driver};
 use crate::fs::file::Opened;
 use crate::fs::flags::OpenFlags;
@@ -37,29 +38,18 @@ const TTY: u32 = 0;
 const CONSOLE: u32 = 1;
 const PTMX: u32 = 2;
 
-/// A node for /dev. They are all character devices of user 0.
-#[derive(Clone, Copy, Debug)]
-pub struct Node {
-    pub name: &'static str,
-    pub kind: Kind,
-    pub device: Device,
-    /// Permissions.
-    pub mode: u32,
-    pub gid: u32,
-}
-
 const fn node(name: &'static str, major: u32, minor: u32, mode: u32, gid: u32) -> Node {
     Node { name, kind: Kind::CharDevice, device: Device::new(major, minor), mode, gid }
 }
 
 /// Those that are always there.
-pub const NODES: &[Node] = &[
+pub static NODES: Nodes = Nodes(&[
     node("console", OTHERS, CONSOLE, 0o600, 0),
     node("ptmx", OTHERS, PTMX, 0o666, GROUP_TTY),
     node("tty", OTHERS, TTY, 0o666, GROUP_TTY),
     node("ttyS0", serial::MAJOR, serial::FIRST_MINOR, 0o660, GROUP_DIALOUT),
     node("ttyS1", serial::MAJOR, serial::FIRST_MINOR + 1, 0o660, GROUP_DIALOUT),
-];
+]);
 
 /// The node of pair `number`, under pts/. Who opened the master owns it; /dev says so.
 pub const fn slave(number: u32) -> (Device, u32, u32) {
@@ -98,7 +88,7 @@ const fn driver(name: &'static str, major: u32, minors: (u32, u32), open: device
 /// Makes the terminals known; false if there is no place for them all. Once, at boot.
 #[must_use]
 pub fn register() -> bool {
-    DRIVERS.iter().all(device::register)
+    DRIVERS.iter().all(device::register) && devfs::add(&NODES)
 }
 
 /// Opens a terminal by its number, as somebody's controlling one.

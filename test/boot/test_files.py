@@ -111,6 +111,8 @@ def dev(t):
     found = rows(guest.command("ls /dev"))
     for name, (minor, mode) in NODES.items():
         check(found[name][0] == mode and found[name][4] == f"1,{minor}", f"/dev/{name} is {found[name]}")
+    for name, mode, numbers in (("ttyS0", "crw-rw----", "4,64"), ("console", "crw-------", "5,1"), ("ptmx", "crw-rw-rw-", "5,2"), ("tty", "crw-rw-rw-", "5,0")):
+        check(found[name][0] == mode and found[name][4] == numbers, f"/dev/{name} is {found[name]}")
     check(found["shm"][0] == "drwxrwxrwt", f"/dev/shm is {found['shm']}")
     check(guest.command("cat /dev/null").strip() == "", "/dev/null has something in it")
     million = f"1000000 bytes, CRC-32 {zlib.crc32(bytes(1_000_000)):08x}"

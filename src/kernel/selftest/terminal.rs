@@ -47,7 +47,7 @@ impl World {
         let (block, _) = tmpfs::make(&cache, &tmpfs::TYPE, Options::NONE)?;
         let root = mounts.mount_root(block, b"test", MountFlags::RELATIME)?;
         let world = Self { mounts, context: FsContext::new(&root)?, user: Credentials::root()? };
-        for node in NODES {
+        for node in NODES.0 {
             world.make(node.name, node.mode, node.device)?;
         }
         world.caller().mkdir(At::Cwd, b"pts", 0o755)?;
