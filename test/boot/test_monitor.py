@@ -38,7 +38,7 @@ def line_editing(t):
     # Tab: a unique name is completed, several are listed by a second Tab, and the line stays.
     gives("ec\ttabbed", "tabbed")
     guest.send("m\t\t")
-    guest.expect(re.compile(r"maps +memmap +misuse\r+\n"))
+    guest.expect(re.compile(r"maps +memmap +misuse +mkdir +mount\r+\n"))
     guest.expect("sis> m")
     gives(f"{control('U')}echo listed", "listed")
     # ^C gives up the line.

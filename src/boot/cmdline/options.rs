@@ -70,7 +70,7 @@ pub const KNOWN_OPTIONS: &[KnownOption] = &[
     value("hidecpu", "N", "a test hook: CPU N is not called at start-up"),
     value("tscskew", "CPU:NS", "a test hook: this CPU's TSC seems off by NS"),
     bare("nox2apic", "leave the local APICs in xAPIC mode"),
-    bare("serialpoll", "the serial console is looked after by a timer, not by its interrupt"),
+    bare("serialpoll", "a timer, not an interrupt, looks after the serial port"),
     bare("noapic", "no I/O APIC: the 8259s deliver the interrupts"),
     bare("nolapic", "no local APIC either; one CPU"),
     bare("nohpet", "do not use the HPET"),
