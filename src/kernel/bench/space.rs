@@ -103,7 +103,7 @@ fn fork_and_exit() -> Option<(u64, u64)> {
             let page = area(number / PAGES) + number % PAGES * PAGE_SIZE;
             write(&space, page).then_some(())?;
         }
-        let were_on = interrupts::disable();
+        let were_on = !cfg!(debug_assertions) && interrupts::disable();
         let start = tsc::read_ordered();
         let child = space.fork();
         let forked = tsc::read_ordered();
