@@ -76,7 +76,7 @@ pub const KNOWN_OPTIONS: &[KnownOption] = &[
     bare("nohpet", "do not use the HPET"),
     bare("notsc", "do not use the TSC as a clock"),
     value("idle", "HOW", "how a CPU with nothing to do sleeps: hlt or mwait"),
-    value("brokenlock", "NAME,...", "a test hook: the torture of locks takes these not at all; or all"),
+    value("brokenlock", "NAME,...", "a test hook: locks that the torture does not take; or all"),
     value("slice", "US", "a test hook: microseconds a thread has before others"),
     value("forget", "WHAT", "a test hook: fpu, segments or shootdown are left out"),
     value("hz", "N", "timer interrupts a second"),
