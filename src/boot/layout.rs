@@ -48,6 +48,9 @@ pub const ECAM_BASE: u64 = 0xFFFF_A000_0000_0000;
 pub const PERCPU_BASE: u64 = 0xFFFF_B000_0000_0000;
 /// End of the per-CPU region.
 pub const PERCPU_END: u64 = 0xFFFF_C000_0000_0000;
+/// Most CPUs that the kernel runs on: a multiple of 64, for sets of them are words of bits. The largest machine that is
+/// tested has 288.
+pub const MAX_CPUS: usize = 320;
 
 /// What is known of each page of physical memory, as an array by its number. Only the parts that RAM asks for are
 /// mapped; see `mm::frame`.

@@ -203,21 +203,6 @@ pub trait Memory {
     fn write(&mut self, address: u64, from: &[u8]) -> Result<(), Error>;
 }
 
-/// Reads an order's argument into `buffer`; returns the part of it that was read.
-pub fn take<'a>(
-    argument: Argument,
-    value: u64,
-    buffer: &'a mut [u8; LARGEST],
-    memory: &dyn Memory,
-) -> Result<&'a [u8], Error> {
-    let size = if let Argument::In(size) = argument { size } else { 0 };
-    let data = &mut buffer[..size];
-    if size > 0 {
-        memory.read(value, data)?;
-    }
-    Ok(data)
-}
-
 /// TCFLSH's argument.
 pub fn flush_of(value: u64) -> Option<Flush> {
     Some(match value {

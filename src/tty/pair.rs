@@ -8,11 +8,11 @@ mod tests;
 
 use super::device::Surroundings;
 use super::error::Error;
-use super::ioctl::{self, Argument, Memory};
+use super::ioctl::Memory;
 use super::job::TtyId;
 use super::n_tty::Step;
 use super::pty::{Pty, Wake};
-use super::terminal::{Answer, Opened, Order, Poll};
+use super::terminal::{self, Answer, Opened, Order, Poll};
 use super::waiting::Waiting;
 use crate::sync::parker::NEVER;
 use crate::sync::{Mutex, Rank};
@@ -224,14 +224,7 @@ impl Pair {
         value: u64,
         memory: &mut dyn Memory,
     ) -> Result<u64, Error> {
-        let (command, argument) = ioctl::find(number).ok_or(Error::NotTty)?;
-        let mut buffer = [0; ioctl::LARGEST];
-        let data = ioctl::take(argument, value, &mut buffer, memory)?;
-        let answer = self.order(slave, &Order { command, value, data })?;
-        if let Argument::Out(_) = argument {
-            memory.write(value, answer.bytes())?;
-        }
-        Ok(0)
+        terminal::serve(number, value, memory, |order| self.order(slave, order))
     }
 
     /// The same, its argument read. Nothing has to be drained: what was written is with the master.

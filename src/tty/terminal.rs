@@ -7,7 +7,7 @@
 //! the number of the connection that it was opened in ([`Opened`]).
 
 use super::error::Error;
-use super::ioctl::{Command, Flow, Layout, When, flow_of, flush_of};
+use super::ioctl::{self, Command, Flow, Layout, When, flow_of, flush_of};
 use super::job::{Control, Processes, Side, Signal, TtyId};
 use super::n_tty::{Events, Line, NTty};
 use super::termios::layout::{TERMIO, TERMIOS, TERMIOS2, WINSIZE};
@@ -81,6 +81,31 @@ pub struct Order<'a> {
     pub command: Command,
     pub value: u64,
     pub data: &'a [u8],
+}
+
+/// Has an order carried out as a program gives it: by its number, with its argument read from, and the answer written to,
+/// the program's memory.
+///
+/// # Errors
+/// [`Error::NotTty`] for one that is not known here, and what the order itself may meet.
+pub fn serve(
+    number: u32,
+    value: u64,
+    memory: &mut dyn ioctl::Memory,
+    carry_out: impl FnOnce(&Order<'_>) -> Result<Answer, Error>,
+) -> Result<u64, Error> {
+    let (command, argument) = ioctl::find(number).ok_or(Error::NotTty)?;
+    let mut buffer = [0; ioctl::LARGEST];
+    let size = if let ioctl::Argument::In(size) = argument { size } else { 0 };
+    let data = &mut buffer[..size];
+    if size > 0 {
+        memory.read(value, data)?;
+    }
+    let answer = carry_out(&Order { command, value, data })?;
+    if let ioctl::Argument::Out(_) = argument {
+        memory.write(value, answer.bytes())?;
+    }
+    Ok(0)
 }
 
 impl Order<'_> {

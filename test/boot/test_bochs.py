@@ -137,7 +137,8 @@ def interrupts(guest, cpu):
     # A second of the guest's may take Bochs a minute, where the CPU states a rate that Bochs does not keep.
     slept = re.search(r"slept (\d+\.\d+) s", guest.command("sleep 1", timeout=240))
     check(slept and float(slept[1]) >= 1, f"sleep 1 says {slept and slept[0]}")
-    by_interrupt(guest)
+    # A byte of the terminal's may be there before the port has its interrupt.
+    by_interrupt(guest, polled="[01]")
     check(re.search(r"^\s*\d+\s+[1-9]\d*\s+APIC timer", guest.command("irq"), re.MULTILINE), "no interrupt of the APIC timer")
 
 

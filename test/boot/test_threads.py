@@ -45,7 +45,7 @@ def forgotten(t, cpu, what):
         check(wanted in output, f"with forget={what} it says:\n{output}")
 
 
-@test("threads-forgotten-shootdown", level="matrix")
+@test("threads-forgotten-shootdown")
 def forgotten_shootdown(t):
     """A kernel that asks no other CPU to forget what was unmapped fails the test of that."""
     guest = t.boot(smp=4, cmdline="forget=shootdown monitor")

@@ -23,8 +23,8 @@ pub use open::OpenHow;
 
 use super::Result;
 use super::cred::{Owner, Want};
-use super::inode::Inode;
-use super::mode;
+use super::inode::{Inode, New};
+use super::mode::{self, Device, Kind};
 use super::namei::Caller;
 use super::refs::Ref;
 use crate::errno::Errno;
@@ -59,6 +59,12 @@ impl Caller<'_> {
             }
         }
         Owner { mode, uid: self.credentials.fs_uid, gid }
+    }
+
+    /// A regular file, as open(2) makes it in a directory.
+    fn new_file(&self, dir: &Inode, mode: u32) -> New<'static> {
+        let Owner { mode, uid, gid } = self.new_owner(dir, mode, false);
+        New { kind: Kind::Regular, mode, uid, gid, device: Device::NONE, target: b"" }
     }
 }
 

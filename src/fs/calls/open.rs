@@ -5,8 +5,8 @@ use super::super::dcache::DentryRef;
 use super::super::device;
 use super::super::file::{File, Opened};
 use super::super::flags::{MountFlags, OpenFlags};
-use super::super::inode::{Inode, New};
-use super::super::mode::{Device, Kind};
+use super::super::inode::Inode;
+use super::super::mode::Kind;
 use super::super::mount::{Mount, Path, Writing};
 use super::super::namei::{At, Caller, LINKS_MAX, Last, Parent, lookup_locked};
 use super::super::refs::Ref;
@@ -134,15 +134,7 @@ impl Caller<'_> {
         }
         self.may_change(&inode)?;
         let _writing = Mount::want_write(&dir.mount)?;
-        let owner = self.new_owner(&inode, how.mode, false);
-        let new = New {
-            kind: Kind::Regular,
-            mode: owner.mode,
-            uid: owner.uid,
-            gid: owner.gid,
-            device: Device::NONE,
-            target: b"",
-        };
+        let new = self.new_file(&inode, how.mode);
         let made = inode.ops.create_unnamed(&inode, &new)?;
         let dentry = inode.fs.cache.unnamed(&dir.dentry, made.clone())?;
         self.open_inode(Path { mount: dir.mount.clone(), dentry }, made, how)
@@ -211,15 +203,7 @@ impl Caller<'_> {
         }
         let _writing = writing?;
         self.may_change(&dir)?;
-        let owner = self.new_owner(&dir, how.mode, false);
-        let new = New {
-            kind: Kind::Regular,
-            mode: owner.mode,
-            uid: owner.uid,
-            gid: owner.gid,
-            device: Device::NONE,
-            target: b"",
-        };
+        let new = self.new_file(&dir, how.mode);
         let made = dir.ops.create(&dir, parent.name(), &new)?;
         dir.touch_modified();
         dentry.set_inode(made);

@@ -14,7 +14,7 @@ use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{MapFlags, Mapping};
 use crate::platform::pc::ipi::call;
 use crate::platform::{Machine, Platform, tlb};
-use crate::task::{self, Policy};
+use crate::task::{self, Policy, schedule};
 use crate::testing::Random;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -235,8 +235,11 @@ fn unmap_often(times: u64, about_ns: u64) -> Outcome {
     let outcome = poisoned(|| {
         let mut owners = Vec::new();
         let mut all_began = true;
+        // Each stays on its CPU. So all CPUs are in it; and with `forget=shootdown` what is stale is only read: an owner that
+        // came to another CPU would write to a frame that is somebody else's by now, and anything might happen.
+        let cpus: Vec<_> = schedule::online().iter().collect();
         for owner in 0..OWNERS {
-            match task::spawn("owner", Policy::Normal(0), own, owner) {
+            match task::spawn_on(cpus[owner % cpus.len()], "owner", Policy::Normal(0), own, owner) {
                 Ok(thread) => owners.push(thread),
                 Err(_) => all_began = false,
             }

@@ -2,8 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// CPUs that a set has room for; the largest machine that is tested has 288.
-pub const MAX_CPUS: usize = 320;
+pub use crate::boot::layout::MAX_CPUS;
 const WORDS: usize = MAX_CPUS / 64;
 
 /// A set of CPUs, by their numbers.

@@ -1,9 +1,9 @@
 //! Orders to a live terminal: those that a driver obeys, and the way to the others.
 
 use super::super::error::Error;
-use super::super::ioctl::{self, Argument, Command, Memory, Modem};
+use super::super::ioctl::{Command, Memory, Modem};
 use super::super::job::Side;
-use super::super::terminal::{Answer, Opened, Order};
+use super::super::terminal::{self, Answer, Opened, Order};
 use super::{Driver, Tty, Wire};
 
 /// How long a break is that no length was given for, as Linux has it.
@@ -21,14 +21,7 @@ impl<D: Driver> Tty<D> {
         value: u64,
         memory: &mut dyn Memory,
     ) -> Result<u64, Error> {
-        let (command, argument) = ioctl::find(number).ok_or(Error::NotTty)?;
-        let mut buffer = [0; ioctl::LARGEST];
-        let data = ioctl::take(argument, value, &mut buffer, memory)?;
-        let answer = self.order(file, &Order { command, value, data })?;
-        if let Argument::Out(_) = argument {
-            memory.write(value, answer.bytes())?;
-        }
-        Ok(0)
+        terminal::serve(number, value, memory, |order| self.order(file, order))
     }
 
     /// The same, its argument read.

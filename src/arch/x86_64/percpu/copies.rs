@@ -7,8 +7,7 @@ use super::mask::{AtomicCpuMask, CpuMask};
 use super::{CPU, PerCpu};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-/// Most CPUs that the kernel runs on.
-pub const MAX_CPUS: usize = 320;
+pub use crate::boot::layout::MAX_CPUS;
 
 /// GS bases, by CPU; 0 where there is none.
 static BASES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
