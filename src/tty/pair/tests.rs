@@ -1,5 +1,6 @@
 //! A live pair, with a thread at each end.
 
+use super::super::ioctl;
 use super::super::job::Nobody;
 use super::super::job::model::Model;
 use super::*;
