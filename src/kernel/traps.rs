@@ -4,14 +4,14 @@
 //! ended; an interrupt that nobody asked for is counted; everything else is a bug in the kernel, and a panic.
 
 use super::image::Named;
-use super::user::space::Answer;
 use super::{others, panic, user};
 use crate::arch::x86_64::exceptions::{self, EXCEPTIONS, ErrorCode};
 use crate::arch::x86_64::frame::{ERROR_CODE_VECTORS, TrapFrame};
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::{cr, debug, idle, mca, percpu, probe, recover, stacks, syscall};
-use crate::task::stack;
+use crate::task::fault::{self, Answer};
 use crate::task::thread::current_name;
+use crate::task::{context, stack};
 use crate::tty::console;
 use ::log::Level;
 use core::fmt::{self, Write};
@@ -38,7 +38,7 @@ extern "sysv64" fn trap_handler(frame: &mut TrapFrame) {
     } else {
         handle(frame, false);
     }
-    user::leave_if_over(frame);
+    user::look_before_return(frame);
     // Only what was foreseen comes back: an IRET would end the time without NMIs.
     if is_inside_nmi(frame) {
         // SAFETY: ring 0 was interrupted on the NMI's stack, with interrupts off, and nothing here is needed any more.
@@ -54,9 +54,8 @@ fn handle(frame: &mut TrapFrame, was_watching: bool) {
     }
     // Read before anything else can fault.
     let cr2 = cr::cr2();
-    let fault =
-        if frame.vector == PAGE_FAULT { user::space::page_fault(frame, cr2) } else { Answer::NotOurs };
-    if fault == Answer::Done || user::was_stepped(frame) {
+    let answer = if frame.vector == PAGE_FAULT { fault::page_fault(frame, cr2) } else { Answer::NotOurs };
+    if answer == Answer::Done || user::was_stepped(frame) {
         return;
     }
     // Raised by the access itself; and by an INT3 whose successor is in the table. An NMI that arrives just then leaves
@@ -77,7 +76,8 @@ fn handle(frame: &mut TrapFrame, was_watching: bool) {
         let _ = super::backtrace::print(&mut out, core::ptr::from_ref(frame) as u64 | 1);
         recover::resume(frame);
     } else if user::is_to_blame(frame) && !is_watchpoint {
-        user::kill(frame, cr2, fault);
+        let program = context::program().expect("ring 3 is where a program is");
+        program.exception(frame, cr2, answer);
     } else if frame.vector == NMI && !is_inside_nmi(frame) {
         nmi(frame);
     } else if is_watchpoint {

@@ -16,17 +16,17 @@
 //! no CPU has it: whoever drops it takes it out of every CR3 first, the borrowers' too; and no thread brings it back,
 //! since those that had it have let it go before.
 //!
-//! For the layers above two pointers are kept: whose memory the lower half is, and which program the thread runs.
+//! For the layers above two pointers are kept: whose memory the lower half is, and which [`Program`] the thread runs.
 //!
 //! Source: Intel SDM vol. 3 §7.7 (TSS in 64-bit mode), §3.4.4.1 (FS and GS); vol. 1 §17.3 (FSGSBASE).
 
+use super::fault::Answer;
 use super::fpu;
 use super::thread::{Thread, try_current};
 use crate::arch::x86_64::frame::TrapFrame;
 use crate::arch::x86_64::percpu::InterruptsOff;
-use crate::arch::x86_64::selectors::{USER_CS, USER_DS};
-use crate::arch::x86_64::user::{Segments, Start};
-use crate::arch::x86_64::{preempt, syscall};
+use crate::arch::x86_64::syscall;
+use crate::arch::x86_64::user::{self, Segments, Start};
 use crate::platform::tlb;
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null, null_mut};
@@ -46,7 +46,19 @@ pub(super) struct Context {
     fpu: AtomicPtr<fpu::Area>,
     lower: UnsafeCell<Lower>,
     ring_3: UnsafeCell<Ring3>,
-    program: AtomicPtr<()>,
+    program: UnsafeCell<Option<&'static dyn Program>>,
+}
+
+/// What a thread runs in ring 3, and what the kernel does on its behalf. All of it is called on the thread's own stack
+/// and with its lower half in place.
+pub trait Program: Sync {
+    /// SYSCALL or INT 0x80. With interrupts on; returns with interrupts off, or ends the thread's stay in ring 3.
+    fn system_call(&self, frame: &mut TrapFrame);
+    /// An exception that ring 3 is to blame for; `answer` is what has come of it if it was a page fault. With interrupts
+    /// off; only notes it, for [`look`](Self::look) follows.
+    fn exception(&self, frame: &TrapFrame, cr2: u64, answer: Answer);
+    /// Before the thread goes (back) to ring 3, with interrupts off, which may be on meanwhile. Need not return.
+    fn look(&self, frame: &mut TrapFrame);
 }
 
 /// The lower half of the address space, as a thread has it.
@@ -80,7 +92,7 @@ impl Context {
             fpu: AtomicPtr::new(null_mut()),
             lower: UnsafeCell::new(Lower::NONE),
             ring_3: UnsafeCell::new(Ring3 { segments: Segments::with_bases(0, 0), kernel_stack: 0 }),
-            program: AtomicPtr::new(null_mut()),
+            program: UnsafeCell::new(None),
         }
     }
 
@@ -208,47 +220,117 @@ pub fn lower_owner() -> *const () {
     try_current().map_or(null(), |me| unsafe { (*me.context.lower.get()).owner })
 }
 
-/// What [`set_program`] was told by the thread that runs this.
+/// What the thread that runs this runs in ring 3, if anything. Who asks is that program's trap or system call.
 #[inline]
-pub fn program() -> *const () {
-    try_current().map_or(null(), |me| me.context.program.load(Ordering::Relaxed))
+pub fn program() -> Option<&'static dyn Program> {
+    // SAFETY: the thread's own, which nobody else looks at; `run` keeps it for as long as it is there.
+    try_current().and_then(|me| unsafe { *me.context.program.get() })
 }
 
-/// Notes which program the thread that runs this runs.
-pub fn set_program(program: *const ()) {
-    me().program.store(program.cast_mut(), Ordering::Relaxed);
+/// Runs a program in the thread that calls this, until somebody ends it by [`leave`].
+///
+/// # Safety
+/// The lower half of the address space is the program's, and stays so for this thread.
+pub unsafe fn run(program: &dyn Program, start: &Start) {
+    // SAFETY: it is taken back below, before the borrow ends; nothing but this thread's traps has it until then.
+    let program = unsafe { core::mem::transmute::<&dyn Program, &'static dyn Program>(program) };
+    let place = me().program.get();
+    // SAFETY: the thread's own.
+    let before = unsafe { place.replace(Some(program)) };
+    // SAFETY: the caller's promise.
+    unsafe { user::enter(start) };
+    // SAFETY: as above.
+    unsafe { place.write(before) };
+}
+
+/// Ends the stay in ring 3 of the thread that calls this: [`run`] returns.
+///
+/// # Safety
+/// As for `user::leave`.
+pub unsafe fn leave() -> ! {
+    leave_ring_3();
+    // SAFETY: the caller's promise.
+    unsafe { user::leave() }
 }
 
 /// Called by asm/user.S on the way to ring 3, with interrupts off: from here on the kernel enters from there at `top` of
 /// this thread's stack. Writes the frame below it.
 #[unsafe(no_mangle)]
 extern "sysv64" fn user_begin(start: &Start, top: u64, frame: *mut TrapFrame) {
-    const RFLAGS_IF: u64 = 1 << 9;
-    const RFLAGS_ONE: u64 = 1 << 1;
     let me = me();
-    let ring_3 = Ring3 { segments: Segments::with_bases(start.fs_base, start.gs_base), kernel_stack: top };
+    let ring_3 = Ring3 { segments: start.segments, kernel_stack: top };
     // SAFETY: the thread's own; interrupts are off. asm/user.S has made room for the frame.
     unsafe {
         syscall::set_kernel_stack(top);
         ring_3.segments.load();
         me.ring_3.get().write(ring_3);
-        frame.write(TrapFrame {
-            rip: start.rip,
-            rsp: start.rsp,
-            rdi: start.argument,
-            cs: USER_CS,
-            ss: USER_DS,
-            rflags: RFLAGS_IF | RFLAGS_ONE,
-            ..TrapFrame::default()
-        });
+        frame.write(start.frame);
     }
     me.set(RING_3, true);
-    preempt::return_to_ring_3();
+    // SAFETY: it was just written, and nobody else has it.
+    look(unsafe { &mut *frame });
+}
+
+/// Called by asm/syscall.S for both doors, with interrupts on; returns with interrupts off.
+#[unsafe(no_mangle)]
+extern "sysv64" fn syscall_handler(frame: &mut TrapFrame) {
+    program().expect("a system call is made by a program that runs").system_call(frame);
+}
+
+/// Before the thread that runs this goes to ring 3, where `frame` leads, with interrupts off.
+pub fn look(frame: &mut TrapFrame) {
+    if let Some(program) = program() {
+        program.look(frame);
+    }
+}
+
+/// The base of FS or GS that the program of the thread that runs this has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    Fs,
+    Gs,
+}
+
+impl Base {
+    /// `arch_prctl(ARCH_GET_FS)` and its like.
+    pub fn get(self) -> u64 {
+        let segments = segments();
+        if self == Self::Fs { segments.fs_base() } else { segments.gs_base() }
+    }
+
+    /// `arch_prctl(ARCH_SET_FS)`: `base` is a user address.
+    pub fn set(self, base: u64) {
+        let _off = InterruptsOff::new();
+        // SAFETY: interrupts are off, and the thread runs a program.
+        unsafe {
+            let mut segments = Segments::default();
+            segments.save();
+            let (fs, gs) = (segments.fs_base(), segments.gs_base());
+            let (fs, gs) = if self == Self::Fs { (base, gs) } else { (fs, base) };
+            segments.with_other_bases(fs, gs).load();
+        }
+    }
+}
+
+/// What the program of the thread that runs this has in its segment registers.
+pub fn segments() -> Segments {
+    let _off = InterruptsOff::new();
+    let mut segments = Segments::default();
+    // SAFETY: interrupts are off.
+    unsafe { segments.save() };
+    segments
+}
+
+/// Gives them to the program of the thread that runs this.
+pub fn set_segments(segments: &Segments) {
+    let _off = InterruptsOff::new();
+    // SAFETY: interrupts are off; they are a program's, or have user addresses.
+    unsafe { segments.load() };
 }
 
 /// The program of the thread that runs this is over: nothing that it has loaded into segment registers and bases stays.
 /// With interrupts off, from a trap or a system call of the program's, of which nothing else will be executed.
-pub fn leave_ring_3() {
+fn leave_ring_3() {
     me().set(RING_3, false);
     // SAFETY: interrupts are off; null and zero.
     unsafe { Segments::default().load() };

@@ -16,6 +16,7 @@
 //! - [`schedule`]: the switch, and what asks for it. [`life`]: beginning, end and burial.
 //! - `parker`: how [`sync`](crate::sync)'s locks and wait queues put threads to sleep. [`fpu`]: floating-point state.
 //! - [`context`]: what a thread has of a CPU beside its stack: that state, the lower half, ring 3's segments.
+//! - [`fault`]: page faults of the program that a thread runs.
 //! - [`worker`]: the threads that do what interrupt handlers leave for later.
 //!
 //! Every CPU has a run queue of its own behind a lock of its own. A thread is in the queue of its home CPU, or was last,
@@ -29,6 +30,8 @@ pub mod trace;
 
 #[cfg(target_os = "none")]
 pub mod context;
+#[cfg(target_os = "none")]
+pub mod fault;
 #[cfg(target_os = "none")]
 pub mod fpu;
 #[cfg(target_os = "none")]

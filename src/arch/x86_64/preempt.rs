@@ -105,22 +105,22 @@ mod live {
         SWITCH.store(switch as *mut (), Ordering::Release);
     }
 
-    /// What looks at a program before it goes on: `fn()`, called with interrupts off. It need not return.
+    /// What looks at a program before it goes on: `fn(&mut TrapFrame)`, called with interrupts off. It need not return.
     static RETURNS: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-    /// Says who looks whether a thread may go to ring 3, where that is not sure: before the first time, and after another
-    /// thread was wanted. Whoever asks a program to end has its CPU look for another thread.
-    pub fn on_return_to_ring_3(look: fn()) {
+    /// Says who looks whether a thread may go to ring 3 after an interrupt at whose end another thread was wanted. Whoever
+    /// has something to tell a program has its CPU look for another thread.
+    pub fn on_return_to_ring_3(look: fn(&mut TrapFrame)) {
         RETURNS.store(look as *mut (), Ordering::Release);
     }
 
     /// Before this thread goes to ring 3. With interrupts off.
-    pub fn return_to_ring_3() {
+    fn return_to_ring_3(frame: &mut TrapFrame) {
         let look = RETURNS.load(Ordering::Acquire);
         if !look.is_null() {
             // SAFETY: `on_return_to_ring_3` alone stores there, and what it stores is such a function.
-            let look = unsafe { core::mem::transmute::<*mut (), fn()>(look) };
-            look();
+            let look = unsafe { core::mem::transmute::<*mut (), fn(&mut TrapFrame)>(look) };
+            look(frame);
         }
     }
 
@@ -145,11 +145,11 @@ mod live {
 
     /// Called by asm/interrupts.S at the end of an interrupt, with interrupts off, when a switch is wanted and allowed.
     #[unsafe(no_mangle)]
-    extern "sysv64" fn preempt_interrupted(frame: &TrapFrame) {
+    extern "sysv64" fn preempt_interrupted(frame: &mut TrapFrame) {
         if frame.rflags & RFLAGS_IF != 0 && !percpu::in_interrupt() {
             switch();
             if frame.cs & 3 != 0 {
-                return_to_ring_3();
+                return_to_ring_3(frame);
             }
         }
     }

@@ -4,7 +4,9 @@
 //! [`leave`]. In between the kernel enters from ring 3 just below where `enter` stood on the thread's own stack.
 
 use super::cpu;
+use super::frame::TrapFrame;
 use super::msr::{self, numbers};
+use super::selectors::{USER_CS, USER_DS};
 use core::arch::asm;
 
 unsafe extern "sysv64" {
@@ -13,17 +15,31 @@ unsafe extern "sysv64" {
     fn user_selectors(selectors: u64);
 }
 
-/// How a program begins: with these, and every other register zero.
+/// How a program begins.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Start {
-    pub rip: u64,
-    pub rsp: u64,
-    /// In rdi.
-    pub argument: u64,
-    /// User addresses.
-    pub fs_base: u64,
-    pub gs_base: u64,
+    /// All its registers.
+    pub frame: TrapFrame,
+    pub segments: Segments,
+}
+
+impl Start {
+    /// At `rip`, with that stack, `argument` in rdi, and every other register zero. The bases are user addresses.
+    pub fn new(rip: u64, rsp: u64, argument: u64, (fs_base, gs_base): (u64, u64)) -> Self {
+        const RFLAGS_IF: u64 = 1 << 9;
+        const RFLAGS_ONE: u64 = 1 << 1;
+        let frame = TrapFrame {
+            rip,
+            rsp,
+            rdi: argument,
+            cs: USER_CS,
+            ss: USER_DS,
+            rflags: RFLAGS_IF | RFLAGS_ONE,
+            ..TrapFrame::default()
+        };
+        Self { frame, segments: Segments::with_bases(fs_base, gs_base) }
+    }
 }
 
 /// Runs a program until somebody calls [`leave`]. Interrupts are as they were.
@@ -48,6 +64,7 @@ pub unsafe fn leave() -> ! {
 /// Ring 3's data segment registers and their bases. The kernel uses none of them: DS and ES have no meaning in long
 /// mode, FS it leaves alone, and while it runs the program's GS base waits in IA32_KERNEL_GS_BASE.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
 pub struct Segments {
     /// DS, ES, FS and GS, from the lowest 16 bits up.
     selectors: u64,
@@ -59,6 +76,19 @@ impl Segments {
     /// Null selectors, and these bases.
     pub const fn with_bases(fs_base: u64, gs_base: u64) -> Self {
         Self { selectors: 0, fs_base, gs_base }
+    }
+
+    pub const fn fs_base(&self) -> u64 {
+        self.fs_base
+    }
+
+    pub const fn gs_base(&self) -> u64 {
+        self.gs_base
+    }
+
+    /// The same selectors with other bases, which are user addresses.
+    pub const fn with_other_bases(&self, fs_base: u64, gs_base: u64) -> Self {
+        Self { selectors: self.selectors, fs_base, gs_base }
     }
 
     /// What the CPU has.

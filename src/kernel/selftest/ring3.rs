@@ -27,7 +27,8 @@ fn load(name: &str) -> Result<Space, super::Trouble> {
 fn numbered(space: &Space, number: u64, rounds: u64) -> Start {
     let bases = [STACK_SIZE / 2, STACK_SIZE / 4 * 3].map(|below| STACK_TOP - below + 64 * number);
     let [fs_base, gs_base] = bases;
-    Start { argument: number | rounds << 32, fs_base, gs_base, ..user::start_of(space) }
+    let Start { frame, .. } = user::start_of(space);
+    Start::new(frame.rip, frame.rsp, number | rounds << 32, (fs_base, gs_base))
 }
 
 /// One of 64 has said how its program ended.
@@ -74,7 +75,8 @@ pub fn stop() -> Outcome {
         let mut started = Vec::new();
         for _ in 0..PROGRAMS {
             let space = load("forever")?;
-            let start = Start { argument: 0, ..user::start_of(&space) };
+            let mut start = user::start_of(&space);
+            start.frame.rdi = 0;
             started.push(running::start(space, start)?);
         }
         // In the first rounds they are stopped before they begin, if they are not very quick.
@@ -122,7 +124,8 @@ pub fn churn() -> Outcome {
             let mut started = Vec::new();
             for number in 0..PROGRAMS {
                 let rsp = STACK_TOP - number * STACK_SIZE / PROGRAMS;
-                let start = Start { rsp, ..numbered(&space, number, 3) };
+                let mut start = numbered(&space, number, 3);
+                start.frame.rsp = rsp;
                 started.push(running::start(space.clone(), start)?);
             }
             // All of them, or those that are left would run on.

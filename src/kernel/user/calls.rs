@@ -1,10 +1,9 @@
-//! A program, as its system calls see it; and where asm/syscall.S arrives in Rust.
+//! A program, as its system calls see it.
 
+use super::End;
 use super::line::Input;
-use super::running::{self, Running};
-use super::{End, leave};
+use super::running::Running;
 use crate::arch::x86_64::frame::{SYSCALL_COMPAT_VECTOR, TrapFrame};
-use crate::arch::x86_64::interrupts;
 use crate::arch::x86_64::usercopy::{self, Fault};
 use crate::mm::space::live::UserSpace;
 use crate::mm::vma::Error;
@@ -112,25 +111,18 @@ impl Memory for UserSpace {
     }
 }
 
-/// Called by asm/syscall.S for both doors, with interrupts on; returns with interrupts off. Does not return to a program
-/// that is over, by this call or by somebody else's wish.
-#[unsafe(no_mangle)]
-extern "sysv64" fn syscall_handler(frame: &mut TrapFrame) {
-    let running = running::current().expect("a system call is made by a program that runs");
+/// Makes the call that a program asks for. Whether it is over then, by this or by somebody else's wish, is for its way back
+/// to find out.
+pub fn serve(running: &Running, frame: &mut TrapFrame) {
     if frame.vector == SYSCALL_COMPAT_VECTOR {
         running.set_end(End::Compat);
-    } else {
-        let arguments = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
-        // SAFETY: this is the program's thread, and its one call.
-        let state = unsafe { running.state() };
-        match syscall::dispatch(&mut Call { running, state }, frame.error, &arguments) {
-            Outcome::Return(value) => frame.rax = value,
-            Outcome::Exit(status) => running.set_end(End::Exit(status)),
-        }
+        return;
     }
-    interrupts::disable();
-    if running.is_over() {
-        // SAFETY: this is a system call of the program's; no lock is held.
-        unsafe { leave() }
+    let arguments = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
+    // SAFETY: this is the program's thread, and its one call.
+    let state = unsafe { running.state() };
+    match syscall::dispatch(&mut Call { running, state }, frame.error, &arguments) {
+        Outcome::Return(value) => frame.rax = value,
+        Outcome::Exit(status) => running.set_end(End::Exit(status)),
     }
 }

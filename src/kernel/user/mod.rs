@@ -3,7 +3,7 @@
 //! ```text
 //! run ──► Space::new ──► a thread ──► asm/user.S ──IRETQ──► ring 3 ──SYSCALL, INT 0x80──► calls.rs ──► syscall::dispatch
 //!  ▲                        ▲                                 │  └──interrupts, NMIs──► as ever, on the thread's stack
-//!  │                        │                                 └──exceptions──► traps.rs ──► space::page_fault, kill
+//!  │                        │                                 └──exceptions──► traps.rs ──► task::fault, end_by
 //!  └──────── join ──────────┴── user_leave ◄── exit, killed, or stopped ◄──────────────────────────┘
 //! ```
 //!
@@ -21,20 +21,21 @@ pub mod space;
 use super::traps::Report;
 use crate::arch::x86_64::frame::{RFLAGS_TF, SYSCALL_INT, TrapFrame};
 use crate::arch::x86_64::percpu::{self, PerCpu};
-use crate::arch::x86_64::user::{self, Start};
+use crate::arch::x86_64::user::Start;
 use crate::arch::x86_64::{debug, preempt, syscall, usercopy};
 use crate::boot::layout::USER_END;
 use crate::mm::pressure;
 use crate::mm::vma::Error;
 use crate::platform::pc::vectors;
 use crate::task::context;
+use crate::task::fault::Answer;
 use crate::tty::console;
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering};
 use log::info;
 use programs::Program;
 use running::Running;
-use space::{Answer, STACK_SIZE, STACK_TOP, Space};
+use space::{STACK_SIZE, STACK_TOP, Space};
 
 /// How a program ended.
 #[derive(Clone, Copy)]
@@ -93,7 +94,7 @@ pub fn init() {
     if claimed.is_err() {
         log::error!(target: "user", "the vector of INT 0x80 is taken");
     }
-    preempt::on_return_to_ring_3(running::look);
+    preempt::on_return_to_ring_3(context::look);
     console::on_interrupt_key(running::interrupt_key);
     // SAFETY: once, on the boot CPU, which is alone; its data is in place.
     let measured = unsafe {
@@ -113,8 +114,8 @@ pub fn choose_victims() {
 
 /// Where a program of that memory begins: with the address of its data in rdi, and FS and GS in its stack.
 pub fn start_of(space: &Space) -> Start {
-    let (fs_base, gs_base) = (STACK_TOP - STACK_SIZE / 2, STACK_TOP - STACK_SIZE / 4 * 3);
-    Start { rip: space.entry(), rsp: STACK_TOP, argument: space::DATA, fs_base, gs_base }
+    let bases = (STACK_TOP - STACK_SIZE / 2, STACK_TOP - STACK_SIZE / 4 * 3);
+    Start::new(space.entry(), STACK_TOP, space::DATA, bases)
 }
 
 /// The memory of a program that is built in. ENOMEM.
@@ -132,16 +133,6 @@ pub fn run(program: &Program) -> Result<End, Error> {
 /// Runs the program of an address space from its beginning to its end, in the thread that calls this. ENOMEM.
 pub fn run_in(space: &Space) -> Result<End, Error> {
     Running::new(space.clone(), start_of(space)).run()
-}
-
-/// Gives up what the program's thread has on its kernel stack, and goes on behind [`Running::run`]'s entry.
-///
-/// # Safety
-/// As for `user::leave`.
-unsafe fn leave() -> ! {
-    context::leave_ring_3();
-    // SAFETY: the caller's promise.
-    unsafe { user::leave() }
 }
 
 /// Whether this is the trap of a program that single-stepped its SYSCALL, taken before the kernel's first instruction.
@@ -175,23 +166,23 @@ pub fn is_to_blame(frame: &TrapFrame) -> bool {
     frame.cs & 3 != 0 && !matches!(frame.vector, NMI | DOUBLE_FAULT | MACHINE_CHECK)
 }
 
-/// Ends the program by this exception. The trap handler finishes what it has begun, and then calls [`leave_if_over`].
-pub fn kill(frame: &TrapFrame, cr2: u64, fault: Answer) {
+/// The end that a program comes to by this exception.
+fn end_by(frame: &TrapFrame, cr2: u64, fault: Answer) -> End {
     let dr6 = if frame.vector == DEBUG { debug::take_status() } else { 0 };
-    let running = running::current().expect("ring 3 is where a program is");
-    running.set_end(match fault {
+    match fault {
         Answer::OutOfMemory => End::OutOfMemory(cr2, frame.rip),
         Answer::Bus => End::Bus(cr2, frame.rip),
         _ => End::Killed(*frame, cr2, dr6),
-    });
+    }
 }
 
-/// At the end of the trap handler, with interrupts off: does not return to a program that is over. An NMI's does, since
-/// it takes an IRETQ to let the next one in; whoever has stopped the program has sent an interrupt as well.
+/// At the end of the trap handler, with interrupts off: has the program looked at before it goes on. An NMI goes back to
+/// it as it came, since it takes an IRETQ to let the next one in; whoever wants something of the program has sent an
+/// interrupt as well.
 #[inline]
-pub fn leave_if_over(frame: &TrapFrame) {
+pub fn look_before_return(frame: &mut TrapFrame) {
     if frame.cs & 3 != 0 && frame.vector != NMI {
-        running::look();
+        context::look(frame);
     }
 }
 

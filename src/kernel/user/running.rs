@@ -2,22 +2,26 @@
 //!
 //! A program is a thread that is in ring 3 most of the time. Its [`Running`] is part of whoever waits for its end: on
 //! the stack of the thread itself ([`Running::run`]), or in a [`Started`]. The thread knows where
-//! (`task::context::program`), and so do system calls and faults on whichever CPU they come.
+//! (`task::context::program`), and so system calls and faults come to it on whichever CPU they come.
 //!
 //! **Ended from outside.** A flag, and a push: [`Running::stop`] sets the one and has the thread woken and its CPU look for
 //! another thread. A program is looked at on each of its ways back to ring 3 that can have missed the push: after a
 //! system call and a fault, with interrupts off already; at the end of an interrupt that found another thread wanted; and
 //! before the first time. So it executes nothing more when its CPU has had the interrupt.
 
-use super::calls::State;
+use super::End;
+use super::calls::{self, State};
 use super::space::Space;
-use super::{End, leave};
-use crate::arch::x86_64::user::{self, Start};
+use crate::arch::x86_64::frame::TrapFrame;
+use crate::arch::x86_64::interrupts;
+use crate::arch::x86_64::user::Start;
 use crate::mm::pressure::Victim;
 use crate::mm::vma::{Error, room};
 use crate::platform::{Machine, Platform};
 use crate::sync::hooks;
 use crate::sync::{IrqLock, Rank};
+use crate::task::context::Program;
+use crate::task::fault::Answer;
 use crate::task::{self, JoinHandle, NoThread, Policy, ThreadRef, context, fpu, schedule};
 use crate::tty::console;
 use alloc::vec::Vec;
@@ -71,13 +75,6 @@ impl List {
     }
 }
 
-/// The program of the thread that runs this.
-#[inline]
-pub fn current() -> Option<&'static Running> {
-    // SAFETY: `run` has set it, and takes it back before it ends; who asks is the program's own trap or system call.
-    unsafe { context::program().cast::<Running>().as_ref() }
-}
-
 /// How many run.
 pub fn count() -> usize {
     LIST.lock().iter().count()
@@ -103,10 +100,8 @@ impl Running {
         fpu::own().map_err(|_| Error::NoMemory)?;
         let active = self.space.activate();
         self.enlist();
-        context::set_program(core::ptr::from_ref(self).cast());
         // SAFETY: the lower half is the program's until `active` is dropped.
-        unsafe { user::enter(&self.start) };
-        context::set_program(null());
+        unsafe { context::run(self, &self.start) };
         self.unlist();
         drop(active);
         fpu::disown();
@@ -181,11 +176,23 @@ impl Running {
     }
 }
 
-/// Before a thread goes (back) to ring 3, with interrupts off: not if its program is over.
-pub fn look() {
-    if current().is_some_and(Running::is_over) {
-        // SAFETY: it is in `user::enter`, on its way to ring 3, and holds nothing.
-        unsafe { leave() }
+impl Program for Running {
+    fn system_call(&self, frame: &mut TrapFrame) {
+        calls::serve(self, frame);
+        interrupts::disable();
+        self.look(frame);
+    }
+
+    fn exception(&self, frame: &TrapFrame, cr2: u64, answer: Answer) {
+        self.set_end(super::end_by(frame, cr2, answer));
+    }
+
+    /// Not if it is over.
+    fn look(&self, _: &mut TrapFrame) {
+        if self.is_over() {
+            // SAFETY: the thread is in `context::run`, on its way to ring 3, and holds nothing.
+            unsafe { context::leave() }
+        }
     }
 }
 
@@ -291,7 +298,16 @@ pub fn interrupt_key() -> bool {
 /// Memory is out, for a page fault of this thread's: the program that has most of it goes. Waits until it has gone, unless
 /// it is this thread's own.
 pub fn victim() -> Option<Victim> {
-    let me = current()?;
+    let myself = task::current();
+    let me = {
+        let list = LIST.lock();
+        // SAFETY: under the list's lock.
+        let is_mine = |one: &&Running| {
+            unsafe { (*one.thread.get()).as_ref() }.is_some_and(|thread| thread.id() == myself.id())
+        };
+        // SAFETY: a program that this thread runs is there until the thread has left ring 3 for good, which it has not.
+        list.iter().find(is_mine).map(|one| unsafe { &*core::ptr::from_ref(one) })?
+    };
     let own = me.number.load(Ordering::Relaxed);
     let victim_of = |space: &Space, pages, is_asker| Some(Victim::new(space.name(), pages, is_asker));
     let own_pages = me.space.space().resident();

@@ -7,19 +7,15 @@
 //! 0000_7FFF_FFFF_E000  last page of the user's half: text of a program that asks to lie there
 //! ```
 //!
-//! Nothing is there until it is touched: the page-fault handler comes to [`page_fault`], and that to
-//! [`AddressSpace::handle_fault`](crate::mm::space::AddressSpace::handle_fault). `mmap` and its like come to [`current`].
+//! Nothing is there until it is touched: `task::fault`.
 
-use crate::arch::x86_64::frame::TrapFrame;
-use crate::arch::x86_64::interrupts::{self, RFLAGS_IF};
-use crate::arch::x86_64::usercopy;
 use crate::boot::layout::{PAGE_SIZE, USER_END};
+use crate::mm::space::Memory;
 use crate::mm::space::live::{KernelEnv, UserSpace};
-use crate::mm::space::{Memory, Outcome};
 use crate::mm::vma::Error;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::room;
-use crate::mm::vma::space::{Access, Layout, Limits, MapFlags, Mapping, OpenFile};
+use crate::mm::vma::space::{Layout, Limits, MapFlags, Mapping, OpenFile};
 use crate::task::context::{self, Lower};
 use alloc::boxed::Box;
 use core::marker::PhantomData;
@@ -34,13 +30,6 @@ pub const DATA: u64 = 0x60_0000;
 pub const STACK_TOP: u64 = 0x7FFF_FF00_0000;
 /// How far the stack may grow. What lies below is not mapped.
 pub const STACK_SIZE: u64 = 64 << 10;
-
-/// The memory of the program on whose behalf this thread is at work.
-pub fn current() -> Option<&'static UserSpace> {
-    // SAFETY: `Active` has the thread keep it as long as that lives, and with it the space; who asks is the thread's own
-    // system call or page fault, or a copy of its to or from there, which ends before.
-    unsafe { context::lower_owner().cast::<UserSpace>().as_ref() }
-}
 
 /// A program's memory. A clone is the same memory.
 pub struct Space {
@@ -177,52 +166,4 @@ fn file_of(before: u64, program: &[u8]) -> Result<Memory<KernelEnv>, Error> {
     let file = Memory::of_len(KernelEnv, len.div_ceil(PAGE_SIZE))?;
     file.fill(before, program)?;
     Ok(file)
-}
-
-/// What has come of a page fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answer {
-    /// The page is there: the instruction may run again.
-    Done,
-    /// The program has no right to it: SIGSEGV, or EFAULT.
-    Refused,
-    /// There is no memory left to serve it.
-    OutOfMemory,
-    /// A mapping reaches further than what it shows.
-    Bus,
-    /// It is no program's: a bug in the kernel.
-    NotOurs,
-}
-
-/// In a page fault's error code.
-const ERROR_WRITE: u64 = 1 << 1;
-const ERROR_RESERVED: u64 = 1 << 3;
-const ERROR_FETCH: u64 = 1 << 4;
-
-/// A page fault, before anybody calls it an error.
-///
-/// Only what ring 3 touched, or the kernel on its behalf in asm/usercopy.S: a user address anywhere else is a bug.
-/// Interrupts are on meanwhile if they were: bringing a page can take long. Called with them off, returns so.
-pub fn page_fault(frame: &TrapFrame, cr2: u64) -> Answer {
-    let user = frame.cs & 3 != 0;
-    if !user && !usercopy::contains(frame.rip) || cr2 >= USER_END || frame.error & ERROR_RESERVED != 0 {
-        return Answer::NotOurs;
-    }
-    let Some(space) = current() else { return Answer::Refused };
-    let access = match frame.error {
-        error if error & ERROR_WRITE != 0 => Access::Write,
-        error if error & ERROR_FETCH != 0 => Access::Execute,
-        _ => Access::Read,
-    };
-    if frame.rflags & RFLAGS_IF != 0 {
-        interrupts::enable();
-    }
-    let outcome = space.handle_fault(cr2, access, user);
-    interrupts::disable();
-    match outcome {
-        Outcome::Done => Answer::Done,
-        Outcome::Segv { .. } => Answer::Refused,
-        Outcome::OutOfMemory => Answer::OutOfMemory,
-        Outcome::Bus => Answer::Bus,
-    }
 }
