@@ -5,7 +5,7 @@
 //! `docs/reading-order` says where to begin.
 //!
 //! A layer uses those below it only; `make check` reads the `use` lines. From the hardware up:
-//! `boot` (what both programs share), `arch`, `log`, `random`, `platform`, `mm`, `task`, `drivers`, `fs`, `tty`, `kernel` (traps, panics,
+//! `boot` (what both programs share), `arch`, `log`, `random`, `platform`, `mm`, `task`, `drivers`, `fs`, `proc` (programs), `tty`, `kernel` (traps, panics,
 //! self-tests), `monitor`, and `start`, which brings all of them up.
 
 #![cfg_attr(not(test), no_std)]
@@ -28,6 +28,8 @@ pub mod log;
 pub mod mm;
 pub mod monitor;
 pub mod platform;
+#[cfg(any(test, target_os = "none"))]
+pub mod proc;
 pub mod random;
 #[cfg(target_os = "none")]
 pub mod start;
