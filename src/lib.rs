@@ -5,7 +5,7 @@
 //! `docs/reading-order` says where to begin.
 //!
 //! A layer uses those below it only; `make check` reads the `use` lines. From the hardware up:
-//! `boot` (what both programs share), `arch`, `log`, `random`, `platform`, `mm`, `task`, `drivers`, `fs`, `proc`, `tty`, `kernel` (traps, panics,
+//! `boot` (what both programs share), `arch`, `log`, `random`, `platform`, `mm`, `task`, `drivers`, `fs`, `proc` (programs), `tty`, `kernel` (traps, panics,
 //! self-tests), `monitor`, and `start`, which brings all of them up.
 
 #![cfg_attr(not(test), no_std)]

@@ -1,5 +1,15 @@
-//! Processes: programs that nobody here wrote.
+//! Processes: what a program is, how it begins, what is sent to it, and what is left of it.
+//!
+//! The parts that compute and decide are pure: they read files and memory through small traits, know addresses as numbers,
+//! and are tested on the host.
+//!
+//! - [`elf`]: from the bytes of a file to a plan of what is to be mapped where.
+//! - [`exec`]: `#!`, the arguments, the stack that a program finds, and where its memory lies.
+//! - [`tree`]: who descends from whom, who belongs together, who waits for whose end.
 
+pub mod elf;
+pub mod exec;
+pub mod memory;
 pub mod tree;
 
 /// The signal that tells a parent of its child.

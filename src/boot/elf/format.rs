@@ -1,6 +1,6 @@
-//! The parts of the ELF64 format that a statically linked kernel needs: values, offsets, and reading them.
+//! The parts of the ELF64 format that the kernel's own file and programs need: values, offsets, and reading them.
 //!
-//! Used by the checker in this directory alone. The file is a slice of bytes of any content and alignment, so
+//! Used by the checker in this directory, and by that of programs (`proc::elf`). The file is a slice of bytes of any content and alignment, so
 //! nothing is cast to a structure: each field is read at its offset, and no read leaves the slice.
 //!
 //! Source: System V gABI, chapter 4 "ELF Header" and chapter 5 "Program Header".
@@ -16,6 +16,7 @@ pub const ELFDATA2LSB: u8 = 1;
 // Elf64_Ehdr, gABI chapter 4, "ELF Header": values and byte offsets.
 pub const EV_CURRENT: u32 = 1;
 pub const ET_EXEC: u16 = 2;
+pub const ET_DYN: u16 = 3;
 pub const EM_X86_64: u16 = 62;
 pub const EHDR_SIZE: usize = 64;
 pub const E_TYPE: usize = 16;
@@ -31,6 +32,8 @@ pub const E_PHNUM: usize = 56;
 pub const PT_LOAD: u32 = 1;
 pub const PT_DYNAMIC: u32 = 2;
 pub const PT_INTERP: u32 = 3;
+/// GNU's: its flags are the stack's.
+pub const PT_GNU_STACK: u32 = 0x6474_E551;
 pub const PHDR_SIZE: usize = 56;
 pub const P_TYPE: usize = 0;
 pub const P_FLAGS: usize = 4;

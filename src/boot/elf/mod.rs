@@ -14,7 +14,7 @@
 //! Source: System V gABI, chapter 4 "ELF Header" and chapter 5 "Program Header"; AMD64 supplement §4.1.
 
 mod error;
-mod format;
+pub mod format;
 #[cfg(test)]
 mod tests;
 
