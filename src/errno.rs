@@ -95,12 +95,22 @@ pub enum Errno {
     Eopnotsupp = 95,
     /// Out of time.
     Etimedout = 110,
+    /// ERESTARTSYS, which no program sees: a signal came before anything was done. On the way back to the program this
+    /// becomes [`Self::Eintr`] if it handles that signal and wants to know (no SA_RESTART); else the call is made again.
+    Erestart = 512,
 }
 
 impl Errno {
     /// As rax carries it.
     pub const fn to_result(self) -> u64 {
         -(self as i64) as u64
+    }
+}
+
+#[cfg(any(test, target_os = "none"))]
+impl From<crate::sync::interrupt::Interrupted> for Errno {
+    fn from(_: crate::sync::interrupt::Interrupted) -> Self {
+        Self::Erestart
     }
 }
 
@@ -152,6 +162,7 @@ impl core::fmt::Display for Errno {
             Self::Eoverflow => "too large for its type",
             Self::Eopnotsupp => "not supported for this",
             Self::Etimedout => "out of time",
+            Self::Erestart => "to be done again after a signal",
         };
         f.write_str(words)
     }

@@ -19,6 +19,7 @@ use super::Result;
 use super::file::File;
 use crate::errno::Errno;
 use crate::mm::vma::room;
+use crate::sync::parker::NEVER;
 use crate::sync::{Rank, SpinLock, WaitQueue};
 use alloc::vec::Vec;
 use core::ptr::from_ref;
@@ -135,11 +136,11 @@ impl FileLocks {
         Ok(())
     }
 
-    /// Sets it, when that is possible.
+    /// Sets it, when that is possible. ERESTARTSYS if a signal comes first.
     pub fn set(&self, wanted: &RangeLock) -> Result<()> {
         let mut outcome = Err(Errno::Eagain);
         let mut waits = Waits::new();
-        self.changed.wait_until(|| {
+        let attempt = || {
             outcome = self.try_set(wanted);
             if outcome != Err(Errno::Eagain) {
                 return true;
@@ -153,7 +154,8 @@ impl FileLocks {
                 return true;
             }
             false
-        });
+        };
+        self.changed.wait_or_signal(attempt, NEVER)?;
         outcome
     }
 
@@ -176,7 +178,8 @@ impl FileLocks {
         self.changed.wake_all();
     }
 
-    /// `flock`: `None` gives back, else shared or exclusive; `wait`: until it can be had. Going from one to the other gives
+    /// `flock`: `None` gives back, else shared or exclusive; `wait`: until it can be had, or a signal comes
+    /// (ERESTARTSYS). Going from one to the other gives
     /// the old one back first, as on Linux.
     pub fn flock(&self, file: &File, exclusive: Option<bool>, wait: bool) -> Result<()> {
         let owner = from_ref(file).addr();
@@ -205,7 +208,7 @@ impl FileLocks {
             outcome != Err(Errno::Eagain)
         };
         if wait {
-            self.changed.wait_until(attempt);
+            self.changed.wait_or_signal(attempt, NEVER)?;
         } else {
             attempt();
         }

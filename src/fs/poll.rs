@@ -8,6 +8,7 @@ use super::Result;
 use crate::errno::Errno;
 use crate::mm::vma::room;
 use crate::sync::WaitQueue;
+use crate::sync::interrupt;
 use crate::sync::parker::{Kernel, Parker};
 use crate::sync::waiters::Waiter;
 use alloc::vec::Vec;
@@ -69,9 +70,14 @@ impl Watch {
 
     /// Sleeps until one of the queues has woken it or the deadline has passed; false then. Not at all if there was no
     /// room for a queue: who waits looks again at once.
-    pub fn sleep(&self, deadline_ns: u64) -> bool {
-        self.overflowed
-            || Kernel::park(&|| self.places.iter().any(|place| place.waiter.was_granted()), deadline_ns)
+    ///
+    /// # Errors
+    /// [`Errno::Eintr`] if a signal has come, and nothing else: `poll` and `select` are not done again.
+    pub fn sleep(&self, deadline_ns: u64) -> Result<bool> {
+        let was_woken = || self.places.iter().any(|place| place.waiter.was_granted());
+        let in_time =
+            self.overflowed || Kernel::park(&|| was_woken() || interrupt::is_pending(), deadline_ns);
+        if in_time && !self.overflowed && !was_woken() { Err(Errno::Eintr) } else { Ok(in_time) }
     }
 
     /// Leaves all queues, to begin again.

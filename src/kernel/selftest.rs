@@ -98,6 +98,11 @@ pub const TESTS: &[SelfTest] = &[
     SelfTest { name: "files", about: "files, FIFOs and devices, with several threads", run: files::run },
     SelfTest { name: "random", about: "random numbers are ready and differ", run: random::run },
     SelfTest { name: "pty", about: "a pair typed at, read, filled and hung up", run: terminal::pty },
+    SelfTest {
+        name: "signals",
+        about: "a signal ends every sleep that it is to end",
+        run: terminal::signals,
+    },
     SelfTest { name: "tlb", about: "no translation outlives its mapping", run: tlb::run },
     SelfTest { name: "mm-blocks", about: "blocks of every order, each given out once", run: mm::blocks },
     SelfTest { name: "mm-heap", about: "20,000 steps of allocating and freeing", run: mm::heap },

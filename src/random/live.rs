@@ -7,6 +7,8 @@ use super::pool::Pool;
 use crate::arch::x86_64::hardware_random::{self, Source};
 use crate::arch::x86_64::percpu::{Exclusive, per_cpu};
 use crate::arch::x86_64::{percpu, tsc};
+use crate::sync::interrupt::Interrupted;
+use crate::sync::parker::NEVER;
 use crate::sync::{IrqLock, Rank, WaitQueue};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use log::info;
@@ -147,12 +149,16 @@ pub fn try_fill(out: &mut [u8]) -> Result<(), NotReady> {
 }
 
 /// The same once it is ready. May sleep.
-pub fn fill_ready(out: &mut [u8]) {
+///
+/// # Errors
+/// [`Interrupted`] if a signal comes sooner.
+pub fn fill_ready(out: &mut [u8]) -> Result<(), Interrupted> {
     if !is_ready() {
         run_against_the_clock();
-        READY.wait_until(is_ready);
+        READY.wait_or_signal(is_ready, NEVER)?;
     }
     fill(out);
+    Ok(())
 }
 
 fn draw() -> [u8; KEY] {

@@ -10,7 +10,7 @@
 //! | [`Mutex`], [`RwMutex`] | sleeps | long work |
 //! | [`WaitQueue`], [`Completion`], [`Semaphore`] | sleeps | something to happen |
 //!
-//! Which may be taken under which is in [`rank`]; a debug build checks it ([`checks`]).
+//! Who may be interrupted by a signal waits as [`interrupt`] says. Which may be taken under which is in [`rank`]; a debug build checks it ([`checks`]).
 
 pub mod checks;
 pub mod completion;
@@ -22,6 +22,8 @@ pub mod grace;
 #[path = "grace_host.rs"]
 pub mod grace;
 pub mod hooks;
+#[cfg(any(test, target_os = "none"))]
+pub mod interrupt;
 pub mod irq_lock;
 pub mod mutex;
 pub mod parker;

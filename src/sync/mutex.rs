@@ -80,9 +80,19 @@ impl<T, P: Parker> Mutex<T, P> {
         self.tag.wanted();
         let mine = Self::mine();
         if self.state.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_err() {
-            self.wait(mine);
+            self.wait(mine, &|| false);
         }
         self.held()
+    }
+
+    /// Waits for the lock, unless `stop` says that something is more important: `None` then. Whoever makes that true has
+    /// this task woken. For locks that are held while their holder waits for others.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn lock_unless(&self, stop: &dyn Fn() -> bool) -> Option<MutexGuard<'_, T, P>> {
+        self.tag.wanted();
+        let mine = Self::mine();
+        let is_free = self.state.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        (is_free || self.wait(mine, stop)).then(|| self.held())
     }
 
     #[inline]
@@ -115,18 +125,18 @@ impl<T, P: Parker> Mutex<T, P> {
 
     #[cold]
     #[inline(never)]
-    fn wait(&self, mine: usize) {
+    fn wait(&self, mine: usize, stop: &dyn Fn() -> bool) -> bool {
         if self.spin(mine) {
-            return;
+            return true;
         }
         let waiters = self.waiters.lock();
         // From here on whoever gives it back comes for the list's lock.
         if self.state.fetch_or(WAITED_FOR, Ordering::Acquire) & TAKEN == 0 {
             // It has become free, so that nobody waits: with others waiting it is handed over.
             self.state.store(mine, Ordering::Relaxed);
-            return;
+            return true;
         }
-        waiters::wait(&self.waiters, waiters, 0, NEVER);
+        waiters::wait_unless(&self.waiters, waiters, 0, stop, NEVER)
     }
 
     /// Takes the lock if it is free.
@@ -141,7 +151,7 @@ impl<T, P: Parker> Mutex<T, P> {
     #[inline(never)]
     fn hand_over(&self) {
         let mut waiters = self.waiters.lock();
-        // None if the one who set the mark has not come to the list yet, which it does with the lock held: never.
+        // None if all who waited have given up.
         let next = waiters.first_task().map_or(0, |task| P::number(task) | TAKEN);
         waiters.grant_first();
         let mark = if waiters.is_empty() { 0 } else { WAITED_FOR };

@@ -11,6 +11,8 @@
 //! its own; it is asked with no lock of the queue's held. Waking works in interrupt handlers.
 
 use super::checks;
+#[cfg(any(test, target_os = "none"))]
+use super::interrupt::{self, Interrupted};
 use super::irq_lock::IrqLock;
 use super::parker::{Kernel, NEVER, Parker};
 use super::rank::Rank;
@@ -34,7 +36,35 @@ impl<P: Parker> WaitQueue<P> {
 
     /// The same, not for longer than to `deadline_ns`; returns whether the condition held.
     #[cfg_attr(debug_assertions, track_caller)]
-    pub fn wait_until_deadline(&self, mut condition: impl FnMut() -> bool, deadline_ns: u64) -> bool {
+    pub fn wait_until_deadline(&self, condition: impl FnMut() -> bool, deadline_ns: u64) -> bool {
+        self.wait_until_or(condition, || false, deadline_ns)
+    }
+
+    /// The same, but it ends too when a signal comes for this task. If the condition holds then, that is what counts.
+    ///
+    /// # Errors
+    /// [`Interrupted`]: the condition does not hold.
+    #[cfg(any(test, target_os = "none"))]
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn wait_or_signal(
+        &self,
+        condition: impl FnMut() -> bool,
+        deadline_ns: u64,
+    ) -> Result<bool, Interrupted> {
+        let holds = self.wait_until_or(condition, interrupt::is_pending, deadline_ns);
+        if holds || !interrupt::is_pending() { Ok(holds) } else { Err(Interrupted) }
+    }
+
+    /// The same as [`Self::wait_until_deadline`], but it gives up too when `stop` says so. Whoever makes that true has this
+    /// task woken, not by the queue but for itself ([`Parker::unpark`], `task::interrupt`). Returns whether the condition
+    /// held.
+    #[cfg_attr(debug_assertions, track_caller)]
+    pub fn wait_until_or(
+        &self,
+        mut condition: impl FnMut() -> bool,
+        stop: impl Fn() -> bool,
+        deadline_ns: u64,
+    ) -> bool {
         checks::may_sleep();
         if condition() {
             return true;
@@ -44,7 +74,7 @@ impl<P: Parker> WaitQueue<P> {
             // SAFETY: the lock is taken again on both ways on, and the waiter taken out.
             unsafe { self.waiters.lock().add(waiter.as_ref()) };
             let mut holds = condition();
-            let in_time = holds || waiter.sleep(deadline_ns);
+            let in_time = holds || waiter.sleep_unless(&stop, deadline_ns);
             let woken = {
                 let mut waiters = self.waiters.lock();
                 waiters.remove(&waiter);
@@ -58,7 +88,7 @@ impl<P: Parker> WaitQueue<P> {
                 return true;
             }
             holds = condition();
-            if holds || !(in_time || woken) {
+            if holds || !(in_time || woken) || stop() {
                 return holds;
             }
         }

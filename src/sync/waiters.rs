@@ -190,15 +190,27 @@ impl<P: Parker> HasWaiters<P> for Waiters<P> {
 #[cfg_attr(debug_assertions, track_caller)]
 pub fn wait<P: Parker, L: HasWaiters<P> + Send>(
     lock: &IrqLock<L>,
+    guard: IrqGuard<'_, L>,
+    wish: u32,
+    deadline_ns: u64,
+) -> bool {
+    wait_unless(lock, guard, wish, &|| false, deadline_ns)
+}
+
+/// The same, but it also gives up when `stop` says so: see [`Waiter::sleep_unless`].
+#[cfg_attr(debug_assertions, track_caller)]
+pub fn wait_unless<P: Parker, L: HasWaiters<P> + Send>(
+    lock: &IrqLock<L>,
     mut guard: IrqGuard<'_, L>,
     wish: u32,
+    stop: &dyn Fn() -> bool,
     deadline_ns: u64,
 ) -> bool {
     let waiter = core::pin::pin!(Waiter::<P>::new(wish));
     // SAFETY: the lock is held, and taken again below.
     unsafe { guard.waiters().add(waiter.as_ref()) };
     drop(guard);
-    waiter.sleep(deadline_ns);
+    waiter.sleep_unless(stop, deadline_ns);
     let mut guard = lock.lock();
     guard.waiters().remove(&waiter);
     waiter.is_granted()

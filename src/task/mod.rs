@@ -54,6 +54,6 @@ pub use sched::{CpuSet, Policy};
 #[cfg(target_os = "none")]
 pub use life::{JoinHandle, NoThread, exit, init, init_cpu, init_workers, spawn, spawn_on, spawn_within};
 #[cfg(target_os = "none")]
-pub use schedule::{park, sleep_until, unpark, yield_now};
+pub use schedule::{park, prod as interrupt, sleep_until, unpark, yield_now};
 #[cfg(target_os = "none")]
 pub use thread::{Name, Thread, ThreadRef, current};

@@ -44,7 +44,12 @@ pub trait Driver: Send + Sync {
     /// Bytes taken and not sent.
     fn unsent(&self) -> usize;
     /// Waits until the last of them has left the chip, where the driver counts those no more. With no lock held.
-    fn finish(&self) {}
+    ///
+    /// # Errors
+    /// [`Error::Restart`] if a signal came.
+    fn finish(&self) -> Result<(), Error> {
+        Ok(())
+    }
     /// Drops them.
     fn discard(&self);
     /// Sends nothing but [`Self::send_now`]'s until it is told to go on.

@@ -121,7 +121,7 @@ fn errno(error: Error) -> Errno {
     match error {
         Error::NotPermitted => Errno::Eperm,
         Error::NoGroup => Errno::Esrch,
-        Error::Restart => Errno::Eintr,
+        Error::Restart => Errno::Erestart,
         Error::Io => Errno::Eio,
         Error::Again => Errno::Eagain,
         Error::NoMemory => Errno::Enomem,

@@ -160,7 +160,7 @@ impl Pair {
         }
         let _turn = match nonblocking {
             true => self.read_turn.try_lock().ok_or(Error::Again)?,
-            false => self.read_turn.lock(),
+            false => self.read_turn.lock_unless(&|| self.interrupted()).ok_or(Error::Restart)?,
         };
         let now_ns = (self.around.now_ns)();
         let mut reading = self.with(|pty| pty.begin_read(now_ns));
@@ -191,7 +191,7 @@ impl Pair {
         self.with(|pty| pty.may_write(file, processes))?;
         let _turn = match nonblocking {
             true => self.write_turn.try_lock().ok_or(Error::Again)?,
-            false => self.write_turn.lock(),
+            false => self.write_turn.lock_unless(&|| self.interrupted()).ok_or(Error::Restart)?,
         };
         let mut written = 0;
         while written < bytes.len() {

@@ -25,8 +25,8 @@ use crate::drivers::serial::port::{Events, Room, Upper};
 use crate::drivers::serial::settings::{Character, Lines};
 use crate::fs::mode::Device;
 use crate::platform::{Machine, Platform};
-use crate::sync::{IrqLock, Mutex, Rank, hooks};
-use crate::task::{Policy, sleep_until, spawn};
+use crate::sync::{IrqLock, Mutex, Rank, hooks, interrupt};
+use crate::task::{Policy, spawn};
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use spin::Once;
 
@@ -68,13 +68,14 @@ impl Driver for Wires {
         self.output.lock().len()
     }
 
-    fn finish(&self) {
+    fn finish(&self) -> Result<(), Error> {
         for _ in 0..LOOKS {
             if live::is_idle(self.number) {
-                return;
+                break;
             }
-            sleep_until(Machine::now_ns() + LOOK_NS);
+            interrupt::sleep_until(Machine::now_ns() + LOOK_NS).map_err(|_| Error::Restart)?;
         }
+        Ok(())
     }
 
     fn discard(&self) {

@@ -30,9 +30,10 @@ impl Waiting {
         self.queue.wake_all();
     }
 
-    /// Sleeps until something has changed since `seen`, or it is `until_ns`, or `stop` says so.
+    /// Sleeps until something has changed since `seen`, or it is `until_ns`, or `stop` says so; whoever makes that
+    /// true wakes the task, as `task::interrupt` does.
     pub fn wait(&self, seen: u64, until_ns: u64, stop: &dyn Fn() -> bool) {
-        self.queue.wait_until_deadline(|| self.seen() != seen || stop(), until_ns);
+        self.queue.wait_until_or(|| self.seen() != seen, stop, until_ns);
     }
 
     /// Sleepers, for poll(2) and whoever else has reasons of his own to be woken.

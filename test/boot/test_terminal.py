@@ -155,3 +155,12 @@ def pairs_work(t, smp):
     for _ in range(5):
         text = guest.command("selftest pty")
         check("pty: ok" in text, text)
+
+
+@test("tty-signals", smp=[1, 4])
+def signals_end_sleeps(t, smp):
+    """The self-test of sleeps that a signal ends, several times over."""
+    guest = t.boot(smp=smp)
+    for _ in range(5):
+        text = guest.command("selftest signals")
+        check("signals: ok" in text, text)

@@ -25,7 +25,7 @@ use crate::errno::Errno;
 use crate::log::ring::Cursor;
 use crate::log::{self, LineBuffer, Meta};
 use crate::platform::{Machine, Platform};
-use crate::sync::{Mutex, Rank, WaitQueue};
+use crate::sync::{Mutex, Rank, interrupt};
 use ::log::Level;
 use core::fmt::{self, Write};
 
@@ -147,8 +147,7 @@ impl FileOps for Kmsg {
                 return Err(Errno::Eagain);
             }
             drop(place);
-            static NOBODY: WaitQueue = WaitQueue::new();
-            NOBODY.wait_until_deadline(|| false, Machine::now_ns() + PERIOD_NS);
+            interrupt::sleep_until(Machine::now_ns() + PERIOD_NS)?;
             place = self.place.lock();
         };
         if meta.sequence != place.cursor.sequence() && !place.is_fresh {

@@ -26,7 +26,7 @@ impl FileOps for Random {
             if file.flags().contains(OpenFlags::NONBLOCK) {
                 return Err(Errno::Eagain);
             }
-            random::fill_ready(&mut bytes);
+            random::fill_ready(&mut bytes)?;
         }
         let mut done = 0;
         while done < wanted {

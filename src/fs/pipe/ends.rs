@@ -20,7 +20,7 @@ impl From<Error> for Errno {
     fn from(error: Error) -> Self {
         match error {
             Error::NotPermitted => Self::Eperm,
-            Error::Interrupted => Self::Eintr,
+            Error::Interrupted => Self::Erestart,
             Error::NoReader => Self::Enxio,
             Error::WouldBlock => Self::Eagain,
             Error::NoMemory => Self::Enomem,

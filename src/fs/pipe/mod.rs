@@ -36,6 +36,7 @@ mod transfer;
 
 use super::pagecache::Env;
 use crate::boot::layout::PAGE_SIZE;
+use crate::sync::interrupt;
 use crate::sync::parker::{Kernel, NEVER};
 use crate::sync::waiters::{BATCH, Waiter, Waiters};
 use crate::sync::{IrqLock, Mutex, Rank, mutex::MutexGuard};
@@ -101,7 +102,7 @@ pub trait Caller {
 
     /// Whether a signal has come for him. Asked while he sleeps, so it waits for nothing; whoever makes it true wakes him.
     fn is_interrupted(&self) -> bool {
-        false
+        interrupt::is_pending()
     }
 }
 

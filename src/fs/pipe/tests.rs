@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::mm::space::tests::machine::{Host, Machine};
+use crate::sync::interrupt::interrupted;
 use crate::sync::parker::Parker;
 use crate::testing::Random;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering::SeqCst};
@@ -463,6 +464,25 @@ fn signals_end_waiting() {
         assert_eq!(hurt.join().unwrap(), Ok(Wrote { len: 65_536, broken: false }));
     });
     assert_frames_back(host, pipe);
+}
+
+/// Whoever waits with patience gives up for a signal too: reading, writing, and opening a FIFO.
+#[test]
+fn signals_end_the_patience() {
+    let (host, pipe) = pair();
+    assert_eq!(interrupted(|| pipe.read(1, &mut &mut [0][..], &Patient)), Err(Error::Interrupted));
+    let much = [1; 70_000];
+    let wrote = interrupted(|| pipe.write(much.len(), &mut &much[..], &Patient));
+    assert_eq!(wrote, Ok(Wrote { len: 65_536, broken: false }));
+    assert_eq!(interrupted(|| pipe.write(1, &mut &[1][..], &Patient)), Err(Error::Interrupted));
+    assert_frames_back(host, pipe);
+    let host = Machine::new(600, 1000);
+    let fifo: TestPipe = Pipe::fifo(host, ()).unwrap();
+    for access in [Access::Read, Access::Write] {
+        assert_eq!(interrupted(|| fifo.open(access, &Patient)), Err(Error::Interrupted));
+    }
+    assert_eq!(fifo.open(Access::Write, &Impatient), Err(Error::NoReader), "an end was left open");
+    assert_frames_back(host, fifo);
 }
 
 #[test]

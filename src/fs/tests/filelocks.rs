@@ -4,6 +4,7 @@ use super::world::{Calls, World};
 use crate::errno::Errno;
 use crate::fs::flags::OpenFlags;
 use crate::fs::locks::{EVER, LockOwner, RangeLock, range};
+use crate::sync::interrupt::interrupted;
 use crate::sync::parker::PARKED;
 use crate::testing::Random;
 use core::sync::atomic::Ordering;
@@ -133,6 +134,22 @@ fn who_waits_gets_it_and_who_would_wait_for_himself_is_told() {
     });
     assert!(!crate::fs::locks::waiting(one) && !crate::fs::locks::waiting(two));
     assert_eq!(locks.blocker(&lock(three, 0, EVER, false)).map(|lock| (lock.start, lock.end)), Some((0, 2)));
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_lock() {
+    let world = World::new();
+    let open = || world.open_as("f", OpenFlags::CREAT | OpenFlags::RDWR, 0o600).unwrap();
+    let (a, b) = (open(), open());
+    let [one, two] = [2001, 2002];
+    a.locks().try_set(&lock(one, 0, 10, true)).unwrap();
+    assert_eq!(interrupted(|| a.locks().set(&lock(two, 5, 6, false))), Err(Errno::Erestart));
+    assert!(!crate::fs::locks::waiting(two), "he is still said to wait");
+    a.locks().flock(&a, Some(true), true).unwrap();
+    assert_eq!(interrupted(|| b.locks().flock(&b, Some(false), true)), Err(Errno::Erestart));
+    // What can be had is had, signal or not.
+    a.locks().owner_gone(process(one));
+    assert_eq!(interrupted(|| a.locks().set(&lock(two, 5, 6, false))), Ok(()));
 }
 
 #[test]

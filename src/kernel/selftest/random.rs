@@ -11,7 +11,7 @@ const SPREAD: u32 = 7 * 64;
 pub fn run() -> Outcome {
     let (mut first, mut second) = ([0; BYTES], [0; BYTES]);
     // Where the CPU has no generator this takes as long as it takes.
-    random::fill_ready(&mut first);
+    check(random::fill_ready(&mut first).is_ok(), "a signal for a thread of the kernel's")?;
     check(random::is_ready(), "filled, but not ready")?;
     check(random::try_fill(&mut second).is_ok(), "refused, though ready")?;
     check(first != second, "the same numbers twice")?;

@@ -5,8 +5,10 @@
 
 pub mod bulk;
 mod pty;
+mod signals;
 
 pub use pty::run as pty;
+pub use signals::run as signals;
 
 use crate::errno::Errno;
 use crate::fs::Result;
@@ -64,7 +66,12 @@ impl World {
 
     /// Opens a node for reading and writing, and not as a controlling terminal.
     pub fn open(&self, name: &str, more: OpenFlags) -> Result<Ref<File>> {
-        let flags = OpenFlags::RDWR | OpenFlags::NOCTTY | more;
+        self.open_for(OpenFlags::RDWR | more, name)
+    }
+
+    /// Opens a node as the flags say, and not as a controlling terminal.
+    pub fn open_for(&self, flags: OpenFlags, name: &str) -> Result<Ref<File>> {
+        let flags = flags | OpenFlags::NOCTTY;
         self.caller().open(At::Cwd, name.as_bytes(), OpenHow::new(flags.bits(), 0)?)
     }
 }

@@ -98,7 +98,7 @@ impl<D: Driver> Tty<D> {
         }
         let _turn = match nonblocking {
             true => self.read_turn.try_lock().ok_or(Error::Again)?,
-            false => self.read_turn.lock(),
+            false => self.read_turn.lock_unless(&|| self.interrupted()).ok_or(Error::Restart)?,
         };
         let mut reading = self.inner.lock().terminal.discipline.begin_read((self.around.now_ns)());
         loop {
@@ -133,7 +133,7 @@ impl<D: Driver> Tty<D> {
         self.inner.lock().terminal.may_write(self.around.processes)?;
         let _turn = match nonblocking {
             true => self.write_turn.try_lock().ok_or(Error::Again)?,
-            false => self.write_turn.lock(),
+            false => self.write_turn.lock_unless(&|| self.interrupted()).ok_or(Error::Restart)?,
         };
         let mut written = 0;
         loop {
@@ -180,8 +180,7 @@ impl<D: Driver> Tty<D> {
         loop {
             let seen = self.writers.seen();
             if self.driver.unsent() == 0 {
-                self.driver.finish();
-                return Ok(());
+                return self.driver.finish();
             }
             if (self.around.now_ns)() >= until_ns {
                 return Ok(());

@@ -4,6 +4,7 @@ use super::super::ioctl::{self, Memory};
 use super::super::job::model::Model;
 use super::super::terminal::Poll;
 use super::*;
+use crate::sync::interrupt::interrupted;
 use crate::sync::parker::now_ns;
 use crate::tty::recorded::apply;
 use crate::tty::termios::{Control, Input, Local};
@@ -357,4 +358,20 @@ fn echo_waits_for_room() {
     assert_eq!(rig.tty.driver().unsent(), DEPTH);
     rig.run(|_| until(|| rig.out() == b"0123456789abcdefXYZ"));
     assert_eq!(rig.tty.read(&file, &mut [0; 64], true), Ok(19));
+}
+
+/// Whoever sleeps in a terminal gives up for a signal: reading, waiting for another's turn, writing to a line that stands
+/// still, waiting until all is sent. What was written by then counts.
+#[test]
+fn signals_end_every_wait() {
+    let rig = Rig::new("raw");
+    let tty = &rig.tty;
+    let file = tty.open(true, false).expect("opens");
+    assert_eq!(interrupted(|| tty.read(&file, &mut [0; 4], false)), Err(Error::Restart));
+    assert_eq!(interrupted(|| tty.write(&file, &[b'x'; 100], false)), Ok(DEPTH), "nothing takes more");
+    assert_eq!(interrupted(|| tty.write(&file, b"y", false)), Err(Error::Restart));
+    assert_eq!(interrupted(|| tty.drain()), Err(Error::Restart));
+    let (_reading, _writing) = (tty.read_turn.lock(), tty.write_turn.lock());
+    assert_eq!(interrupted(|| tty.read(&file, &mut [0; 4], false)), Err(Error::Restart));
+    assert_eq!(interrupted(|| tty.write(&file, b"y", false)), Err(Error::Restart));
 }

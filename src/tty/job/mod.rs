@@ -15,6 +15,7 @@
 pub mod model;
 
 use super::error::Error;
+use crate::sync::interrupt;
 use spin::Once;
 
 /// Signals that a terminal sends.
@@ -53,8 +54,11 @@ pub trait Processes: Sync {
     fn is_orphaned(&self) -> bool;
     /// The session of a group; none if there is no such group.
     fn session_of(&self, group: u32) -> Option<u32>;
-    /// Whether he has a signal to see to, so that he is not to sleep on.
-    fn has_signal(&self) -> bool;
+    /// Whether he has a signal to see to, so that he is not to sleep on. Who sends one wakes the thread
+    /// (`task::interrupt`), wherever it sleeps.
+    fn has_signal(&self) -> bool {
+        interrupt::is_pending()
+    }
     fn signal_group(&self, group: u32, signal: Signal);
     fn signal_leader(&self, session: u32, signal: Signal);
     /// Nobody of the session is controlled by this terminal any more.
@@ -89,9 +93,6 @@ impl Processes for Nobody {
     }
     fn session_of(&self, _: u32) -> Option<u32> {
         None
-    }
-    fn has_signal(&self) -> bool {
-        false
     }
     fn signal_group(&self, _: u32, _: Signal) {}
     fn signal_leader(&self, _: u32, _: Signal) {}

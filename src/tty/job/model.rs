@@ -107,9 +107,6 @@ impl Processes for Model {
         let state = self.0.lock().unwrap();
         state.0.iter().find(|process| process.group == group).map(|member| member.session)
     }
-    fn has_signal(&self) -> bool {
-        false
-    }
     fn signal_group(&self, group: u32, signal: Signal) {
         self.each(|process| process.group == group, |process| process.got.push(signal));
     }

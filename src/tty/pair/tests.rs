@@ -4,6 +4,7 @@ use super::super::ioctl;
 use super::super::job::Nobody;
 use super::super::job::model::Model;
 use super::*;
+use crate::sync::interrupt::{Signals, interrupted};
 use crate::sync::parker::now_ns;
 use std::boxed::Box;
 use std::thread;
@@ -137,4 +138,32 @@ fn keys_are_signals() {
     let _file = pair.open_slave(true, true).expect("opens, and controls");
     pair.master_write(b"\x03\x1a", false).expect("typed");
     assert_eq!(model.take_signals(1), [Signal::Int, Signal::Tstp]);
+}
+
+/// Whoever sleeps in a pair gives up for a signal: reading, waiting for another reader's turn, and writing what nobody
+/// takes. What was written by then counts.
+#[test]
+fn signals_end_every_wait() {
+    let (pair, file) = pair();
+    assert_eq!(interrupted(|| pair.slave_read(&file, &mut [0; 4], false)), Err(Error::Restart));
+    assert_eq!(interrupted(|| pair.master_read(&mut [0; 4], false)), Err(Error::Restart));
+    {
+        let _turn = pair.read_turn.lock();
+        assert_eq!(interrupted(|| pair.slave_read(&file, &mut [0; 4], false)), Err(Error::Restart));
+    }
+    let _turn = pair.write_turn.lock();
+    assert_eq!(interrupted(|| pair.slave_write(&file, b"x", false)), Err(Error::Restart));
+    drop(_turn);
+    let much = vec![b'x'; 1 << 20];
+    let written = interrupted(|| pair.slave_write(&file, &much, false));
+    assert!(written.is_ok_and(|count| count > 0 && count < much.len()), "{written:?}");
+    assert_eq!(interrupted(|| pair.slave_write(&file, &much, false)), Err(Error::Restart));
+    let typed = interrupted(|| pair.master_write(&much, false));
+    assert!(typed.is_ok_and(|count| count < much.len()) || typed == Err(Error::Restart), "{typed:?}");
+    // Who was to take his turn and gave up leaves the others theirs.
+    let signals = Signals::mine();
+    signals.send();
+    assert_eq!(pair.slave_read(&file, &mut [0; 4], false), Err(Error::Restart), "it was there before");
+    signals.clear();
+    assert_eq!(pair.slave_read(&file, &mut [0; 4], true), Err(Error::Again));
 }

@@ -117,7 +117,7 @@ fn waiting(master: &File, slave: &File) -> Outcome {
     };
     let thread = spawn("test", Policy::Normal(0), writer, argument(master)).map_err(|_| "no thread")?;
     while !slave.ops().poll(slave, None).contains(Events::IN) {
-        watch.sleep(NEVER);
+        watch.sleep(NEVER).map_err(fail)?;
         watch.clear();
         slave.ops().poll(slave, Some(&mut watch));
     }
