@@ -5,11 +5,13 @@
 //!
 //! - [`elf`]: from the bytes of a file to a plan of what is to be mapped where.
 //! - [`exec`]: `#!`, the arguments, the stack that a program finds, and where its memory lies.
+//! - [`signal`]: what is sent to a program, what becomes of it, and how a handler is called and left.
 //! - [`tree`]: who descends from whom, who belongs together, who waits for whose end.
 
 pub mod elf;
 pub mod exec;
 pub mod memory;
+pub mod signal;
 pub mod tree;
 
 /// The signal that tells a parent of its child.

@@ -29,12 +29,7 @@
 
 use super::arguments::Arguments;
 use crate::errno::Errno;
-
-/// Where the new program's memory is written. Pages of the stack that are not there yet are made by it.
-pub trait Sink {
-    /// Puts bytes at an address of the new program's.
-    fn write(&mut self, address: u64, bytes: &[u8]) -> Result<(), Errno>;
-}
+pub use crate::proc::memory::Sink;
 
 /// Types of the auxiliary vector: `AT_*`, AMD64 supplement §3.4.3 and Linux's `auxvec.h`.
 pub mod at {
@@ -142,7 +137,7 @@ impl<'a, S: Sink> Words<'a, S> {
 /// Pairs of the auxiliary vector, the last included.
 const PAIRS: usize = 21;
 
-/// Writes the stack whose end is `top`, page-aligned. `shift`: how far down at random what is below the strings begins
+/// Writes the stack whose end is `top`, page-aligned, into memory that is zero so far. `shift`: how far down at random what is below the strings begins
 /// ([`super::layout::Layout::stack_shift`]). [`Errno::E2big`] if all this does not fit above address 0, or what the
 /// sink says.
 pub fn write<S: Sink>(
