@@ -98,6 +98,12 @@ pub enum Errno {
     /// ERESTARTSYS, which no program sees: a signal came before anything was done. On the way back to the program this
     /// becomes [`Self::Eintr`] if it handles that signal and wants to know (no SA_RESTART); else the call is made again.
     Erestart = 512,
+    /// ERESTARTNOINTR: the call is always made again.
+    Erestartnointr = 513,
+    /// ERESTARTNOHAND: the call is made again unless a handler was called.
+    Erestartnohand = 514,
+    /// ERESTART_RESTARTBLOCK: the call goes on with what is left to wait, unless a handler was called.
+    Erestartblock = 516,
 }
 
 impl Errno {
@@ -162,7 +168,9 @@ impl core::fmt::Display for Errno {
             Self::Eoverflow => "too large for its type",
             Self::Eopnotsupp => "not supported for this",
             Self::Etimedout => "out of time",
-            Self::Erestart => "to be done again after a signal",
+            Self::Erestart | Self::Erestartnointr | Self::Erestartnohand | Self::Erestartblock => {
+                "to be done again after a signal"
+            }
         };
         f.write_str(words)
     }

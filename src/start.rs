@@ -77,6 +77,9 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     kernel::grace::init();
     kernel::watchdog::init();
     kernel::files::init(boot_info::initrd());
+    if let Err(error) = kernel::first::init(&options) {
+        error!(target: "init", "no processes: {error}");
+    }
     report_boot_times(info, entry);
 
     match options.number("failalloc") {
@@ -87,7 +90,9 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     if options.flag("selftest") {
         run_selftests(&options);
     }
-    report_missing_start(&options);
+    if wants_first_process(&options) {
+        kernel::first::run(&options);
+    }
     monitor::run()
 }
 
@@ -385,15 +390,15 @@ fn run_selftests(options: &CommandLine<'_>) {
     warn!(target: "selftest", "no isa-debug-exit device; going on");
 }
 
-/// Never a silent stop: what was asked for and cannot be done yet is said.
-fn report_missing_start(options: &CommandLine<'_>) {
+/// Whether there is something to begin with but the monitor. Never a silent stop: what was asked for and cannot be done yet
+/// is said.
+fn wants_first_process(options: &CommandLine<'_>) -> bool {
     if options.flag("monitor") {
-        return;
+        return false;
     }
     if let Some(root) = options.root() {
         error!(target: "kernel", "root={root}: this kernel has no disks yet; here is the monitor");
+        return false;
     }
-    if boot_info::get().initrd.len > 0 {
-        error!(target: "kernel", "initrd: this kernel cannot run programs from files yet; here is the monitor");
-    }
+    boot_info::get().initrd.len > 0
 }

@@ -107,11 +107,17 @@ impl Credentials {
         if is_free { Ok(()) } else { Err(Errno::Eperm) }
     }
 
-    /// By the real ids instead, for `access`.
-    pub fn real(&self) -> Result<Self> {
+    /// The same once more, to be changed.
+    pub fn copy(&self) -> Result<Self> {
         let mut groups = Vec::new();
         groups.try_reserve_exact(self.groups.len()).map_err(|_| Errno::Enomem)?;
         groups.extend_from_slice(&self.groups);
+        Ok(Self { groups, ..*self })
+    }
+
+    /// By the real ids instead, for `access`.
+    pub fn real(&self) -> Result<Self> {
+        let Self { groups, .. } = self.copy()?;
         Ok(Self { fs_uid: self.uid, fs_gid: self.gid, groups, ..Self::of(self.uid, self.gid) })
     }
 }

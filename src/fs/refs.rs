@@ -163,7 +163,7 @@ impl<T: ?Sized> Ref<T> {
     }
 
     /// The value, with this reference left open until [`Self::unleak`].
-    pub(super) fn leak(self) -> *const T
+    pub(crate) fn leak(self) -> *const T
     where
         T: Sized,
     {
@@ -177,7 +177,7 @@ impl<T: ?Sized> Ref<T> {
     ///
     /// # Safety
     /// The pointer is from [`Self::leak`], and this is done once.
-    pub(super) unsafe fn unleak(value: *const T) -> Self
+    pub(crate) unsafe fn unleak(value: *const T) -> Self
     where
         T: Sized,
     {

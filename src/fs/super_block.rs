@@ -89,7 +89,7 @@ pub struct SuperBlock {
     pub ops: Ref<dyn FsOps>,
     /// For reading: the directories are changed, one at a time each. For writing: several at a time.
     pub tree: RwMutex<()>,
-    pub(super) cache: Ref<Dcache>,
+    pub cache: Ref<Dcache>,
     root: SpinLock<Option<DentryRef>>,
     is_read_only: AtomicBool,
     /// Mounts of it.

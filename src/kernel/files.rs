@@ -38,6 +38,9 @@ struct Files {
 
 static FILES: Once<Files> = Once::new();
 
+/// What can be mounted.
+pub static TYPES: &[&dyn FsType] = &[&tmpfs::TYPE, &devfs::TYPE];
+
 /// One entry of the cache for so many frames.
 const FRAMES_PER_ENTRY: u64 = 4;
 /// And no fewer, nor more.

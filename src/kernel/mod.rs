@@ -11,6 +11,8 @@ pub mod boot_info;
 #[cfg(target_os = "none")]
 pub mod files;
 #[cfg(target_os = "none")]
+pub mod first;
+#[cfg(target_os = "none")]
 pub mod grace;
 #[cfg(target_os = "none")]
 pub mod idle;
@@ -22,6 +24,8 @@ pub mod locks;
 pub mod others;
 #[cfg(target_os = "none")]
 pub mod panic;
+#[cfg(target_os = "none")]
+pub mod processes;
 #[cfg(target_os = "none")]
 pub mod selftest;
 #[cfg(target_os = "none")]

@@ -16,3 +16,30 @@ pub mod tree;
 
 /// The signal that tells a parent of its child.
 pub const SIGCHLD: u8 = 17;
+
+pub mod limits;
+
+#[cfg(target_os = "none")]
+pub mod alarm;
+#[cfg(target_os = "none")]
+pub mod clone;
+#[cfg(target_os = "none")]
+pub mod deliver;
+#[cfg(target_os = "none")]
+pub mod end;
+#[cfg(target_os = "none")]
+pub mod futex;
+#[cfg(target_os = "none")]
+pub mod load;
+#[cfg(target_os = "none")]
+pub mod map;
+#[cfg(target_os = "none")]
+pub mod process;
+#[cfg(target_os = "none")]
+pub mod run;
+#[cfg(target_os = "none")]
+pub mod send;
+#[cfg(target_os = "none")]
+pub mod user;
+#[cfg(target_os = "none")]
+pub mod wait;

@@ -99,6 +99,10 @@ ranks! {
     spin {
         SpinOuter "outer experiment",
         SpinInner "inner experiment",
+        // Who descends from whom; then what a process has.
+        Processes "tree of processes",
+        ProcessParts "process's parts",
+        Hostname "machine's name",
         // A process's open files; its root and directory.
         Descriptors "file descriptors",
         FsContext "root and directory",
@@ -122,6 +126,14 @@ ranks! {
     irq {
         IrqOuter "outer interrupt experiment",
         IrqInner "inner interrupt experiment",
+        // When a process's alarm rings: arms timers.
+        ProcessTimer "process's alarm",
+        // Threads, actions and signals of a process; then one thread's; who waits for a word. All of them wake.
+        ProcessGroup "process's threads and signals",
+        TaskSignals "thread's signals",
+        Futexes "waiters for a word",
+        // Which unknown calls were told of.
+        UnknownCalls "unknown system calls",
         // The console's interrupt key: stops a program.
         Foreground "program in the foreground",
         // A program is stopped: wakes its thread.

@@ -28,6 +28,7 @@ use crate::arch::x86_64::percpu::InterruptsOff;
 use crate::arch::x86_64::syscall;
 use crate::arch::x86_64::user::{self, Segments, Start};
 use crate::platform::tlb;
+use core::any::Any;
 use core::cell::UnsafeCell;
 use core::ptr::{NonNull, null, null_mut};
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
@@ -59,6 +60,10 @@ pub trait Program: Sync {
     fn exception(&self, frame: &TrapFrame, cr2: u64, answer: Answer);
     /// Before the thread goes (back) to ring 3, with interrupts off, which may be on meanwhile. Need not return.
     fn look(&self, frame: &mut TrapFrame);
+    /// Itself, for the layer above to know its own again.
+    fn as_any(&'static self) -> Option<&'static dyn Any> {
+        None
+    }
 }
 
 /// The lower half of the address space, as a thread has it.
@@ -108,6 +113,11 @@ impl Context {
 
     pub fn has_fpu(&self) -> bool {
         self.has(FPU)
+    }
+
+    /// Its floating-point state's area.
+    pub fn fpu(&self) -> Option<NonNull<fpu::Area>> {
+        NonNull::new(self.fpu.load(Ordering::Relaxed))
     }
 
     pub fn is_in_ring_3(&self) -> bool {
@@ -223,27 +233,33 @@ pub fn lower_owner() -> *const () {
 /// What the thread that runs this runs in ring 3, if anything. Who asks is that program's trap or system call.
 #[inline]
 pub fn program() -> Option<&'static dyn Program> {
-    // SAFETY: the thread's own, which nobody else looks at; `run` keeps it for as long as it is there.
+    // SAFETY: the thread's own, which nobody else looks at; `on_behalf_of` keeps it for as long as it is there.
     try_current().and_then(|me| unsafe { *me.context.program.get() })
 }
 
-/// Runs a program in the thread that calls this, until somebody ends it by [`leave`].
-///
-/// # Safety
-/// The lower half of the address space is the program's, and stays so for this thread.
-pub unsafe fn run(program: &dyn Program, start: &Start) {
+/// The thread that calls this is at work on behalf of a program, for as long as `work` takes.
+pub fn on_behalf_of<R>(program: &dyn Program, work: impl FnOnce() -> R) -> R {
     // SAFETY: it is taken back below, before the borrow ends; nothing but this thread's traps has it until then.
     let program = unsafe { core::mem::transmute::<&dyn Program, &'static dyn Program>(program) };
     let place = me().program.get();
     // SAFETY: the thread's own.
     let before = unsafe { place.replace(Some(program)) };
-    // SAFETY: the caller's promise.
-    unsafe { user::enter(start) };
+    let result = work();
     // SAFETY: as above.
     unsafe { place.write(before) };
+    result
 }
 
-/// Ends the stay in ring 3 of the thread that calls this: [`run`] returns.
+/// Goes to ring 3 for the program that this thread is at work for, until somebody ends that by [`leave`].
+///
+/// # Safety
+/// The lower half of the address space is the program's, and stays so for this thread.
+pub unsafe fn enter(start: &Start) {
+    // SAFETY: the caller's promise.
+    unsafe { user::enter(start) };
+}
+
+/// Ends the stay in ring 3 of the thread that calls this: [`enter`] returns.
 ///
 /// # Safety
 /// As for `user::leave`.

@@ -66,7 +66,64 @@ pub fn own() -> Result<(), NoState> {
     Ok(())
 }
 
-/// The opposite: what it had is lost.
+/// Bytes of a state.
+pub fn size() -> usize {
+    unit::layout().size
+}
+
+/// What FXSAVE saves of the thread that runs, which is an owner.
+pub fn legacy(to: &mut [u8; 512]) {
+    let were_on = interrupts::disable();
+    unit::legacy(to);
+    interrupts::restore(were_on);
+}
+
+/// What the thread that runs has in its registers, as [`load`] takes it; `to` has [`size`] bytes. Nothing is written if it
+/// is no owner.
+pub fn save(to: &mut [u8]) {
+    let me = try_current().expect("task::init comes first");
+    let were_on = interrupts::disable();
+    if let Some(area) = me.context.fpu() {
+        // SAFETY: the thread's own, which runs, so TS is clear.
+        unsafe { unit::save(area) };
+        // SAFETY: the area has as many bytes, all of them initialised.
+        to.copy_from_slice(unsafe { core::slice::from_raw_parts(area.as_ptr().cast::<u8>(), size()) });
+    }
+    interrupts::restore(were_on);
+}
+
+/// The opposite. Nothing happens if the thread that runs is no owner.
+///
+/// # Safety
+/// It is what [`save`] wrote, or was made to be such that loading it cannot fault: no reserved bit of MXCSR is set, and
+/// none of XSAVE's header that XCR0 does not have.
+pub unsafe fn load(from: &[u8]) {
+    let me = try_current().expect("task::init comes first");
+    let were_on = interrupts::disable();
+    if let Some(area) = me.context.fpu() {
+        // SAFETY: the thread's own, of that size; nobody else looks at it with interrupts off.
+        unsafe { core::slice::from_raw_parts_mut(area.as_ptr().cast::<u8>(), size()) }.copy_from_slice(from);
+        // SAFETY: the caller's promise.
+        unsafe { unit::load(area) };
+    }
+    interrupts::restore(were_on);
+}
+
+/// Puts the state of the thread that runs back to what it is after reset. Nothing happens if it is no owner.
+pub fn reset() {
+    let me = try_current().expect("task::init comes first");
+    let were_on = interrupts::disable();
+    if let Some(area) = me.context.fpu() {
+        // SAFETY: the thread's own; what is written is a state.
+        unsafe {
+            unit::initialise(area);
+            unit::load(area);
+        }
+    }
+    interrupts::restore(were_on);
+}
+
+/// The opposite of [`own`]: what it had is lost.
 pub fn disown() {
     let me = try_current().expect("task::init comes first");
     let were_on = interrupts::disable();

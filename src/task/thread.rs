@@ -5,7 +5,7 @@
 //! never somebody else.
 
 use super::context::Context;
-use super::sched::{Entity, Policy};
+use super::sched::{CpuSet, Entity, Policy};
 use super::schedule;
 use super::stack::Stack;
 use crate::arch::x86_64::switch;
@@ -235,6 +235,11 @@ impl Thread {
 
     pub fn policy(&self) -> Policy {
         self.entity.policy()
+    }
+
+    /// The CPUs that it may run on.
+    pub fn allowed(&self) -> CpuSet {
+        self.entity.allowed()
     }
 
     /// The CPU that it is on, or was last.

@@ -102,6 +102,21 @@ fn open_number(device: Device, flags: OpenFlags) -> Result<Opened> {
     }
 }
 
+/// The caller, who leads a session, ends: so it is over for his terminal.
+pub fn leader_ends() {
+    let Some(TtyId(number)) = processes().terminal() else { return };
+    let Device { major, minor } = Device::decode(number);
+    match (major, minor) {
+        (serial::MAJOR, minor @ serial::FIRST_MINOR..=LAST_PORT) => {
+            if let Some(tty) = serial::terminal((minor - serial::FIRST_MINOR) as usize) {
+                tty.leader_exits();
+            }
+        }
+        (ptys::MAJOR, number) => ptys::PAIRS.leader_exits(number),
+        _ => {}
+    }
+}
+
 fn open_port(number: usize, flags: OpenFlags, may_control: bool) -> Result<Opened> {
     let controls = may_control && !flags.contains(OpenFlags::NOCTTY);
     let opened = serial::open(number, flags.access().read, controls).ok_or(Errno::Enxio)?;

@@ -57,6 +57,14 @@ impl Pairs {
         Some(opened.map(|opened| (pair, opened)))
     }
 
+    /// The leader of the session that a pair controls ends.
+    pub fn leader_exits(&self, number: u32) {
+        let pair = self.0.lock().get(number as usize).cloned().flatten();
+        if let Some(pair) = pair {
+            pair.leader_exits();
+        }
+    }
+
     /// The master closes.
     pub fn close_master(&self, number: u32, pair: &Ref<Pair>) {
         pair.close_master();

@@ -211,3 +211,10 @@ mod live {
 
 #[cfg(not(target_os = "linux"))]
 pub use live::*;
+
+/// XCR0's bits, which states XSAVE has to do with; `None` where it is not on.
+#[cfg(target_os = "none")]
+pub fn xcr0() -> Option<u64> {
+    // SAFETY: OSXSAVE is set.
+    Cr4::read().contains(Cr4::OSXSAVE).then(|| unsafe { Xcr0::read() }.bits())
+}

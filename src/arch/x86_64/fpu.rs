@@ -80,7 +80,7 @@ pub use live::*;
 
 #[cfg(target_os = "none")]
 mod live {
-    use super::{Area, By, FCW_DEFAULT, Features, Layout, MXCSR_DEFAULT};
+    use super::{Area, By, FCW_DEFAULT, Features, LEGACY_SIZE, Layout, MXCSR_DEFAULT};
     use crate::arch::x86_64::cpu;
     use crate::arch::x86_64::cr::Cr0;
     use core::arch::asm;
@@ -160,6 +160,21 @@ mod live {
                     options(nostack, preserves_flags)),
             }
         }
+    }
+
+    /// What FXSAVE saves, MXCSR's mask among it. With interrupts off.
+    pub fn legacy(to: &mut [u8; LEGACY_SIZE]) {
+        #[repr(align(16))]
+        struct Aligned([u8; LEGACY_SIZE]);
+        let mut area = Aligned([0; LEGACY_SIZE]);
+        let ts = Cr0::read() & Cr0::TS;
+        allow();
+        // SAFETY: 512 bytes, aligned to 16; TS is clear.
+        unsafe { asm!("fxsave64 [{}]", in(reg) &mut area, options(nostack, preserves_flags)) };
+        if !ts.is_empty() {
+            forbid();
+        }
+        *to = area.0;
     }
 
     /// From here on x87 and SSE instructions work.

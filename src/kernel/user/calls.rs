@@ -9,8 +9,8 @@ use crate::mm::space::live::UserSpace;
 use crate::mm::vma::Error;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{Advice, MapFlags, Mapping, RemapFlags};
-use crate::syscall::memory::Memory;
-use crate::syscall::{self, Outcome, Process};
+use crate::syscall::flat::memory::Memory;
+use crate::syscall::flat::{self, Outcome, Process};
 use crate::tty::console;
 use crate::utf8::Decoder;
 use core::fmt::Write;
@@ -121,7 +121,7 @@ pub fn serve(running: &Running, frame: &mut TrapFrame) {
     let arguments = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
     // SAFETY: this is the program's thread, and its one call.
     let state = unsafe { running.state() };
-    match syscall::dispatch(&mut Call { running, state }, frame.error, &arguments) {
+    match flat::dispatch(&mut Call { running, state }, frame.error, &arguments) {
         Outcome::Return(value) => frame.rax = value,
         Outcome::Exit(status) => running.set_end(End::Exit(status)),
     }

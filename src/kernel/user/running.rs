@@ -101,7 +101,7 @@ impl Running {
         let active = self.space.activate();
         self.enlist();
         // SAFETY: the lower half is the program's until `active` is dropped.
-        unsafe { context::run(self, &self.start) };
+        context::on_behalf_of(self, || unsafe { context::enter(&self.start) });
         self.unlist();
         drop(active);
         fpu::disown();
@@ -190,7 +190,7 @@ impl Program for Running {
     /// Not if it is over.
     fn look(&self, _: &mut TrapFrame) {
         if self.is_over() {
-            // SAFETY: the thread is in `context::run`, on its way to ring 3, and holds nothing.
+            // SAFETY: the thread is in `context::enter`, on its way to ring 3, and holds nothing.
             unsafe { context::leave() }
         }
     }

@@ -31,6 +31,7 @@ pub mod space;
 pub mod span;
 pub mod tree;
 
+use crate::errno::Errno;
 use area::Prot;
 use room::NoMemory;
 use span::Span;
@@ -54,6 +55,27 @@ pub enum Error {
     Overflow,
     /// EOPNOTSUPP: a flag of `MAP_SHARED_VALIDATE` that is not known.
     NotSupported,
+}
+
+impl From<Error> for Errno {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotPermitted => Self::Eperm,
+            Error::NoMemory => Self::Enomem,
+            Error::Access => Self::Eacces,
+            Error::Fault => Self::Efault,
+            Error::Exists => Self::Eexist,
+            Error::Invalid => Self::Einval,
+            Error::Overflow => Self::Eoverflow,
+            Error::NotSupported => Self::Eopnotsupp,
+        }
+    }
+}
+
+impl From<NoMemory> for Errno {
+    fn from(NoMemory: NoMemory) -> Self {
+        Self::Enomem
+    }
 }
 
 impl From<NoMemory> for Error {

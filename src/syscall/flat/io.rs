@@ -1,7 +1,7 @@
 //! read and write. The console is all that there is: file descriptors 0 to 2, each of which is good for both, as a
 //! terminal's are.
 
-use super::errno::Errno;
+use crate::errno::Errno;
 use super::{Arguments, Outcome, Process};
 
 /// Bytes that are copied at a time, by way of the kernel's stack.

@@ -1,0 +1,191 @@
+//! Taking signals, on the way back to ring 3: a handler's frame is built, or the process stops, or ends.
+
+use super::end;
+use super::process::{Group, Task, WORK_END, WORK_MASK, WORK_SIGNAL, WORK_STOP};
+use super::signal::action::{Action, Flags};
+use super::signal::deliver::{self as decide, Delivery, Taker};
+use super::signal::frame::fpstate::{Fpu, LEGACY_BYTES};
+use super::signal::frame::{self, Call, LastFault};
+use super::signal::restart::{Interrupted, Outcome};
+use super::signal::{Info, SigSet, Signal};
+use super::tree;
+use crate::arch::x86_64::frame::{SYSCALL_INT, SYSCALL_VECTOR, TrapFrame};
+use crate::errno::Errno;
+use crate::fs::Result;
+use crate::mm::vma::room;
+use crate::proc::process::TREE;
+use crate::proc::send;
+use crate::proc::user::Mine;
+use crate::task::fpu;
+use spin::Once;
+
+/// Does one thing that there is to do. With interrupts on, on the thread's own stack.
+pub fn deliver(task: &Task, registers: &mut TrapFrame) {
+    if task.work() & WORK_STOP != 0 {
+        wait_for_continuation(task);
+        return;
+    }
+    let pid = task.pid();
+    let is_orphaned = {
+        let tree = TREE.lock();
+        tree.group(pid).is_some_and(|group| tree.is_orphaned(group, None))
+    };
+    let delivery = {
+        let mut group = task.process.group();
+        if group.end.is_some() {
+            task.note(WORK_END);
+            return;
+        }
+        let mut mine = task.signals.lock();
+        let taker = Taker { blocked: mine.mask.now(), is_init: pid == tree::INIT, is_orphaned };
+        let Group { actions, pending, .. } = &mut *group;
+        let delivery = decide::next(&mut mine.pending, pending, actions, taker);
+        if !decide::is_needed(&mine.pending, pending, mine.mask.now()) {
+            task.done(WORK_SIGNAL);
+        }
+        delivery
+    };
+    match delivery {
+        Some(Delivery::Handle { info, action }) => {
+            restart(registers, Some(action.flags.contains(Flags::RESTART)));
+            if call_handler(task, registers, &info, &action).is_err() {
+                // There is no room for the frame. Whoever has a handler for that must not come back here for it.
+                let mut group = task.process.group();
+                group.actions.reset(Signal::SEGV);
+                drop(group);
+                send::force(task, Info::kernel(Signal::SEGV));
+            }
+        }
+        Some(Delivery::End { info, core }) => {
+            if core || info.is_synchronous() {
+                log::info!(
+                    target: "proc",
+                    "{}[{pid}]: {} at {:#x}, address {:#x}",
+                    *task.name.lock(),
+                    info.signal().name().unwrap_or("a signal"),
+                    registers.rip,
+                    info.address()
+                );
+            }
+            end::begin(task, end::killed(info.signal(), false));
+        }
+        Some(Delivery::Stop { info }) => {
+            restart(registers, None);
+            stop(task, info.signal());
+        }
+        None => {
+            restart(registers, None);
+            if task.work() & WORK_MASK != 0 {
+                task.done(WORK_MASK);
+                task.signals.lock().mask.restore();
+                task.look_again();
+            }
+        }
+    }
+}
+
+/// A call that was interrupted: what the program sees of that. Once.
+fn restart(registers: &mut TrapFrame, handler: Option<bool>) {
+    let is_call = matches!(registers.vector, SYSCALL_VECTOR | SYSCALL_INT);
+    let Some(interrupted) = Some(registers.rax).filter(|_| is_call).and_then(interrupted) else { return };
+    let outcome = interrupted.outcome(registers.error, handler);
+    outcome.apply(&mut registers.rax, &mut registers.rip);
+    if matches!(outcome, Outcome::Again(_)) {
+        // What was a call is none any more.
+        registers.vector = 0;
+    }
+}
+
+/// The call's own word for it.
+fn interrupted(rax: u64) -> Option<Interrupted> {
+    let is = |errno: Errno| rax == errno.to_result();
+    if is(Errno::Erestart) {
+        Some(Interrupted::IfAsked)
+    } else if is(Errno::Erestartnointr) {
+        Some(Interrupted::Always)
+    } else if is(Errno::Erestartnohand) {
+        Some(Interrupted::WithoutHandler)
+    } else if is(Errno::Erestartblock) {
+        Some(Interrupted::ByRest)
+    } else {
+        None
+    }
+}
+
+/// All threads stop, and the parent is told.
+fn stop(task: &Task, signal: Signal) {
+    {
+        let mut group = task.process.group();
+        if group.end.is_some() || group.stopped.is_some() {
+            return;
+        }
+        group.stopped = Some(signal.number());
+        for one in group.iter() {
+            one.alert(WORK_STOP);
+        }
+    }
+    end::tell_of_stop(&task.process, Some(signal.number()));
+    wait_for_continuation(task);
+}
+
+fn wait_for_continuation(task: &Task) {
+    let goes_on = || task.work() & WORK_END != 0 || task.process.group().stopped.is_none();
+    task.process.continued.wait_until(goes_on);
+    task.done(WORK_STOP);
+}
+
+/// This machine's floating-point state, as frames have it.
+pub fn machine() -> &'static Fpu {
+    static MACHINE: Once<Fpu> = Once::new();
+    MACHINE.call_once(|| {
+        let mut legacy = [0; LEGACY_BYTES];
+        fpu::legacy(&mut legacy);
+        Fpu::new(fpu::size(), crate::arch::x86_64::cr::xcr0().unwrap_or(0), &legacy)
+    })
+}
+
+/// `rt_sigreturn`: everything as the frame on the stack has it. EFAULT if there is none.
+pub fn leave_handler(task: &Task, registers: &mut TrapFrame) -> Result<()> {
+    let size = fpu::size();
+    let mut floating = room::with_room(size).map_err(|_| Errno::Enomem)?;
+    floating.resize(size, 0);
+    let returned = frame::leave(registers, machine(), &mut floating, &Mine)?;
+    // SAFETY: `leave` has made it such that loading it cannot fault.
+    unsafe { fpu::load(&floating) };
+    *registers = returned.registers;
+    // It is in no call any more.
+    registers.vector = 0;
+    {
+        let mut mine = task.signals.lock();
+        mine.mask.set(returned.mask);
+        let _ = mine.stack.set(&returned.stack, registers.rsp, 0);
+    }
+    task.look_again();
+    Ok(())
+}
+
+/// Writes a handler's frame and has the program go on there.
+fn call_handler(task: &Task, registers: &mut TrapFrame, info: &Info, action: &Action) -> Result<()> {
+    let size = fpu::size();
+    let mut floating = room::with_room(size).map_err(|_| Errno::Enomem)?;
+    floating.resize(size, 0);
+    fpu::save(&mut floating);
+    let (mask, stack) = {
+        let mine = task.signals.lock();
+        (mine.mask.to_save(), mine.stack)
+    };
+    let (error, vector, cr2) = *task.last_fault.lock();
+    let fault = LastFault { error, vector, cr2 };
+    let call = Call { info, action, mask, stack: &stack, fault };
+    frame::enter(registers, &call, machine(), &floating, &mut Mine)?;
+    {
+        let mut mine = task.signals.lock();
+        let own = if action.flags.contains(Flags::NODEFER) { SigSet::EMPTY } else { SigSet::of(&[info.signal()]) };
+        mine.mask.enter_handler(action.mask.with(own));
+        mine.stack.enter_handler();
+    }
+    task.done(WORK_MASK);
+    fpu::reset();
+    task.look_again();
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! Ends: of a thread, of a process, and who is told.
+//!
+//! ```text
+//! exit_group, a signal ──► begin: the status is noted, every thread has WORK_END
+//!                              │ each on its way back to ring 3
+//!                              ▼
+//! exit ──────────────────► thread_ends: futexes, its number        the last one: process_ends
+//!                                                                       │ memory, files, children
+//!                                                                       ▼
+//!                                                        a zombie; the parent is told, or it is reaped at once
+//! ```
+
+use super::process::{Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
+use super::send;
+use super::signal::info::{Child, code};
+use super::signal::{Info, Signal};
+use super::tree::{self, State};
+use crate::arch::x86_64::usercopy;
+use crate::fs::refs::Ref;
+use crate::platform::{Machine, Platform};
+use crate::proc::{SIGCHLD, futex};
+use core::sync::atomic::Ordering;
+use spin::Once;
+
+/// The status of a process that ended by itself.
+pub const fn exited(code: u8) -> u32 {
+    (code as u32) << 8
+}
+
+/// That of one that a signal ended.
+pub const fn killed(signal: Signal, core: bool) -> u32 {
+    signal.number() as u32 | if core { 0x80 } else { 0 }
+}
+
+/// What is done when the first process ends, and when a session loses its leader.
+pub struct Hooks {
+    /// With its status; does not come back to the process.
+    pub init_ended: fn(u32),
+    /// The leader of a session that has a terminal ends: the terminal is told.
+    pub leader_ends: fn(&Process),
+}
+
+static HOOKS: Once<Hooks> = Once::new();
+
+/// Says what else is done. Once, before the first process.
+pub fn on_end(hooks: Hooks) {
+    HOOKS.call_once(|| hooks);
+}
+
+/// The process of the thread that runs is to end with this status; also every other thread of it.
+pub fn begin(task: &Task, status: u32) {
+    let mut group = task.process.group();
+    group.end.get_or_insert(status);
+    for one in group.iter() {
+        one.done(WORK_STOP);
+        one.alert(WORK_END);
+    }
+    drop(group);
+    task.process.continued.wake_all();
+}
+
+/// The thread that runs is over: it is not in ring 3 any more, its memory is still in place. `status` counts if it is the
+/// last of its process, and nobody has said how that ends.
+pub fn thread_ends(task: &Ref<Task>, status: u32) {
+    let clear = task.clear_tid.swap(0, Ordering::Relaxed);
+    if clear != 0 && task.process.memory().is_some_and(|memory| memory.count() > 1 || task.process.group().threads > 1) {
+        // Nobody who could be waiting knows of an error.
+        let _ = usercopy::write(clear, &0_u32);
+        futex::wake_at(clear, 1);
+    }
+    futex::leave_robust(task.robust_list.swap(0, Ordering::Relaxed), task.tid());
+    release_vfork(task);
+    task.activate(None);
+    let process = task.process.clone();
+    if let Some(thread) = task.thread.get() {
+        process.ended_ns.fetch_add(thread.cpu_ns(), Ordering::Relaxed);
+    }
+    let left = {
+        let tid = task.tid();
+        let left = task.unlist();
+        let mut tree = TREE.lock();
+        tree.take_thread(tid);
+        if tid != process.pid {
+            tree.release(tid);
+        }
+        left
+    };
+    // An execve of another thread's waits to be alone.
+    process.children.wake_all();
+    if left == 0 {
+        let status = process.group().end.unwrap_or(status);
+        process_ends(&process, status);
+    }
+}
+
+/// Whoever waits for this thread to have memory of its own goes on.
+pub fn release_vfork(task: &Task) {
+    if let Some(waiting) = task.vfork.lock().take() {
+        waiting.complete();
+    }
+}
+
+fn process_ends(process: &Ref<Process>, status: u32) {
+    let _ = super::alarm::set(process, 0, 0);
+    let is_leader = TREE.lock().session(process.pid) == Some(process.pid);
+    if is_leader {
+        if let Some(hooks) = HOOKS.get() {
+            (hooks.leader_ends)(process);
+        }
+    }
+    process.drop_files();
+    drop(process.set_memory(None));
+    if process.pid == tree::INIT {
+        end_everybody_else();
+    }
+    let mut told = alloc::vec::Vec::new();
+    let (parent, exit_signal, orphaned) = {
+        let mut tree = TREE.lock();
+        let pid = process.pid;
+        let group = tree.group(pid);
+        let parent = tree.parent(pid);
+        // Those whom nobody will continue any more are told so.
+        let mut orphaned = alloc::vec::Vec::new();
+        let mut note = |tree: &tree::Tree<Ref<Process>, Ref<Task>>, group: u32| {
+            if tree.has_stopped(group) && tree.is_orphaned(group, Some(pid)) && orphaned.try_reserve(1).is_ok() {
+                orphaned.push(group);
+            }
+        };
+        if let Some(group) = group {
+            note(&tree, group);
+        }
+        let mut groups = alloc::vec::Vec::new();
+        for (child, _) in tree.children(pid) {
+            if let Some(theirs) = tree.group(child).filter(|theirs| Some(*theirs) != group && !groups.contains(theirs)) {
+                if groups.try_reserve(1).is_ok() {
+                    groups.push(theirs);
+                }
+            }
+        }
+        for theirs in groups {
+            note(&tree, theirs);
+        }
+        tree.leave_children(pid, |orphan| {
+            if orphan.is_zombie && told.try_reserve(1).is_ok() {
+                told.push(orphan);
+            }
+        });
+        tree.set_zombie(pid, status);
+        (parent.and_then(|parent| tree.get(parent).cloned()), tree.exit_signal(pid), orphaned)
+    };
+    for group in orphaned {
+        send::to_group(group, Info::kernel(Signal::HUP));
+        send::to_group(group, Info::kernel(Signal::CONT));
+    }
+    for orphan in told {
+        tell_of_end(&orphan.parent, &orphan.child, orphan.exit_signal);
+    }
+    match parent {
+        Some(parent) => tell_of_end(&parent, process, exit_signal),
+        // The first, or one without a parent.
+        None => {
+            TREE.lock().reap(process.pid);
+            if process.pid == tree::INIT {
+                if let Some(hooks) = HOOKS.get() {
+                    (hooks.init_ended)(status);
+                }
+            }
+        }
+    }
+}
+
+/// The first process ends: so does everybody.
+fn end_everybody_else() {
+    let mut after = tree::INIT;
+    loop {
+        let next = TREE.lock().next(after + 1).map(|(pid, process)| (pid, process.clone()));
+        let Some((pid, process)) = next else { return };
+        after = pid;
+        send::to_process(&process, Info::kernel(Signal::KILL));
+    }
+}
+
+/// Tells a parent that its child has ended. Who wants to hear nothing has it reaped.
+fn tell_of_end(parent: &Ref<Process>, child: &Ref<Process>, exit_signal: u8) {
+    let status = match TREE.lock().state(child.pid) {
+        Some(State::Zombie(status)) => status,
+        _ => return,
+    };
+    let rules = parent.group().actions.child_rules();
+    let is_usual = exit_signal == SIGCHLD;
+    if rules.reap && is_usual {
+        forget(parent, child.pid);
+    }
+    if let Some(signal) = Signal::new(u64::from(exit_signal)).filter(|_| !is_usual || rules.tell_end) {
+        let (code, status) = match status & 0x7F {
+            0 => (code::CLD_EXITED, (status >> 8 & 0xFF) as i32),
+            by if status & 0x80 != 0 => (code::CLD_DUMPED, by as i32),
+            by => (code::CLD_KILLED, by as i32),
+        };
+        send::to_process(parent, Info::child(signal, &about(child, code, status)));
+    }
+    parent.children.wake_all();
+}
+
+fn about(child: &Process, code: i32, status: i32) -> Child {
+    const TICK_NS: u64 = 10_000_000;
+    let ticks = (child.ended_ns.load(Ordering::Relaxed) / TICK_NS) as i64;
+    Child { pid: child.pid, uid: child.credentials().uid, code, status, user_ticks: ticks, system_ticks: 0 }
+}
+
+/// A zombie goes for good; its times are its parent's. False if somebody was quicker.
+pub fn forget(parent: &Process, pid: u32) -> bool {
+    let Some(child) = TREE.lock().reap(pid) else { return false };
+    let total = child.ended_ns.load(Ordering::Relaxed) + child.children_ns.load(Ordering::Relaxed);
+    parent.children_ns.fetch_add(total, Ordering::Relaxed);
+    drop(child);
+    crate::fs::tidy();
+    true
+}
+
+/// A process has stopped, or (`by` is `None`) goes on: its parent hears of it.
+pub fn tell_of_stop(process: &Process, by: Option<u8>) {
+    let parent = {
+        let mut tree = TREE.lock();
+        tree.set_stopped(process.pid, by);
+        tree.parent(process.pid).and_then(|parent| tree.get(parent).cloned())
+    };
+    let Some(parent) = parent else { return };
+    let tells = parent.group().actions.child_rules().tell_stop;
+    if tells {
+        let (code, status) = match by {
+            Some(signal) => (code::CLD_STOPPED, i32::from(signal)),
+            None => (code::CLD_CONTINUED, i32::from(Signal::CONT.number())),
+        };
+        send::to_process(&parent, Info::child(Signal::CHLD, &about(process, code, status)));
+    }
+    parent.children.wake_all();
+}
+
+/// The same for a continuation, from where no lock of the tree's may be taken.
+pub fn tell_of_continuation_later(pid: u32) {
+    fn tell(pid: usize) {
+        let process = TREE.lock().get(pid as u32).cloned();
+        if let Some(process) = process {
+            tell_of_stop(&process, None);
+        }
+    }
+    Machine::defer(tell, pid as usize);
+}
+
+/// Whether the thread that runs is to end.
+pub fn is_ending(task: &Task) -> bool {
+    task.work() & WORK_END != 0 || task.work() & WORK_SIGNAL != 0 && task.process.group().end.is_some()
+}

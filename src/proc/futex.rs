@@ -1,0 +1,329 @@
+//! Futexes: words in programs' memory that threads wait for.
+//!
+//! Who waits names a word and what he has seen there. He is put into a queue, and then the word is looked at once more: so
+//! either he sees what was written, or whoever writes it and wakes finds him. The queues are found by where the word is,
+//! an address space and an address, in a table of buckets with a lock each.
+//!
+//! Source: futex(2), get_robust_list(2); Linux's `robust_list` of `linux/futex.h`.
+
+use crate::arch::x86_64::usercopy::{self, Atomic};
+use crate::errno::Errno;
+use crate::fs::Result;
+use crate::sync::parker::{Kernel, Parker};
+use crate::sync::{IrqLock, Rank, interrupt};
+use crate::task::fault;
+use core::cell::Cell;
+use core::pin::pin;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
+
+/// Buckets; a power of two.
+const BUCKETS: usize = 256;
+/// For who wants to be woken by any.
+pub const ANY: u32 = u32::MAX;
+
+/// Which word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Key {
+    space: u64,
+    address: u64,
+}
+
+impl Key {
+    /// The word at an address of the memory that the thread works in. EINVAL: not aligned.
+    pub fn of(address: u64) -> Result<Self> {
+        if address % 4 != 0 {
+            return Err(Errno::Einval);
+        }
+        let space = fault::current().ok_or(Errno::Efault)?;
+        let _: u32 = usercopy::read(address)?;
+        Ok(Self { space: space.root(), address })
+    }
+
+    fn bucket(self) -> &'static Bucket {
+        let mixed = (self.space ^ self.address.rotate_left(23)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        &TABLE[(mixed >> 56) as usize % BUCKETS]
+    }
+}
+
+/// One who waits.
+struct Sleeper {
+    key: Cell<Key>,
+    bits: u32,
+    task: usize,
+    woken: AtomicBool,
+    next: Cell<*const Sleeper>,
+    previous: Cell<*const Sleeper>,
+    /// The bucket that it is in; null if in none. Changed under that bucket's lock.
+    home: AtomicPtr<Bucket>,
+}
+
+struct List {
+    first: *const Sleeper,
+    last: *const Sleeper,
+}
+
+// SAFETY: what is in the list stays where it is until it is taken out, under the lock.
+unsafe impl Send for List {}
+
+struct Bucket(IrqLock<List>);
+
+static TABLE: [Bucket; BUCKETS] =
+    [const { Bucket(IrqLock::new(Rank::Futexes, List { first: core::ptr::null(), last: core::ptr::null() })) }; BUCKETS];
+
+impl List {
+    fn add(&mut self, sleeper: &Sleeper) {
+        sleeper.next.set(core::ptr::null());
+        sleeper.previous.set(self.last);
+        // SAFETY: in the list, so there.
+        match unsafe { self.last.as_ref() } {
+            Some(last) => last.next.set(sleeper),
+            None => self.first = sleeper,
+        }
+        self.last = sleeper;
+    }
+
+    fn remove(&mut self, sleeper: &Sleeper) {
+        let (next, previous) = (sleeper.next.get(), sleeper.previous.get());
+        // SAFETY: neighbours are in the list, so there.
+        match unsafe { previous.as_ref() } {
+            Some(previous) => previous.next.set(next),
+            None => self.first = next,
+        }
+        // SAFETY: as above.
+        match unsafe { next.as_ref() } {
+            Some(next) => next.previous.set(previous),
+            None => self.last = previous,
+        }
+    }
+
+    fn find(&self, key: Key, bits: u32) -> Option<&Sleeper> {
+        // SAFETY: in the list, so there as long as the lock is held.
+        let mut at = unsafe { self.first.as_ref() };
+        while let Some(sleeper) = at {
+            if sleeper.key.get() == key && sleeper.bits & bits != 0 {
+                return Some(sleeper);
+            }
+            // SAFETY: as above.
+            at = unsafe { sleeper.next.get().as_ref() };
+        }
+        None
+    }
+}
+
+/// Waits for the word at `address` as long as it is `expected`, until somebody wakes with one of `bits`, or `deadline_ns` has
+/// passed. EAGAIN: it is another; ETIMEDOUT; ERESTARTSYS.
+pub fn wait(address: u64, expected: u32, bits: u32, deadline_ns: u64) -> Result<()> {
+    if bits == 0 {
+        return Err(Errno::Einval);
+    }
+    let key = Key::of(address)?;
+    let sleeper = Sleeper {
+        key: Cell::new(key),
+        bits,
+        task: Kernel::current(),
+        woken: false.into(),
+        next: Cell::new(core::ptr::null()),
+        previous: Cell::new(core::ptr::null()),
+        home: AtomicPtr::new(core::ptr::null_mut()),
+    };
+    let sleeper = pin!(sleeper);
+    let bucket = key.bucket();
+    {
+        let mut list = bucket.0.lock();
+        list.add(&sleeper);
+        sleeper.home.store(core::ptr::from_ref(bucket).cast_mut(), Ordering::Release);
+    }
+    let outcome = match usercopy::load(address) {
+        Err(_) => Err(Errno::Efault),
+        Ok(found) if found != expected => Err(Errno::Eagain),
+        Ok(_) => {
+            let ready = || sleeper.woken.load(Ordering::Acquire) || interrupt::is_pending();
+            match Kernel::park(&ready, deadline_ns) {
+                true => Err(Errno::Erestart),
+                false => Err(Errno::Etimedout),
+            }
+        }
+    };
+    leave(&sleeper);
+    // Who was woken has what he waited for, whatever else came.
+    if sleeper.woken.load(Ordering::Acquire) { Ok(()) } else { outcome }
+}
+
+/// Takes a sleeper out of the bucket that it is in, if any.
+fn leave(sleeper: &Sleeper) {
+    loop {
+        let home = sleeper.home.load(Ordering::Acquire);
+        // SAFETY: buckets are static.
+        let Some(bucket) = (unsafe { home.as_ref() }) else { return };
+        let mut list = bucket.0.lock();
+        if sleeper.home.load(Ordering::Relaxed) == home {
+            list.remove(sleeper);
+            sleeper.home.store(core::ptr::null_mut(), Ordering::Release);
+            return;
+        }
+    }
+}
+
+/// Wakes up to `count` who wait for the word at `address` with one of `bits`; how many.
+pub fn wake(address: u64, count: u32, bits: u32) -> Result<u32> {
+    if bits == 0 {
+        return Err(Errno::Einval);
+    }
+    Ok(wake_key(Key::of(address)?, count, bits))
+}
+
+/// The same where nobody could be told of an error.
+pub fn wake_at(address: u64, count: u32) {
+    let _ = wake(address, count, ANY);
+}
+
+fn wake_key(key: Key, count: u32, bits: u32) -> u32 {
+    let mut done = 0;
+    let mut list = key.bucket().0.lock();
+    while done < count {
+        let Some(sleeper) = list.find(key, bits) else { break };
+        let sleeper = core::ptr::from_ref(sleeper);
+        // SAFETY: found under the lock, which keeps it.
+        let sleeper = unsafe { &*sleeper };
+        list.remove(sleeper);
+        let task = sleeper.task;
+        sleeper.home.store(core::ptr::null_mut(), Ordering::Release);
+        // From here on the sleeper may be gone, but for its task, which the lock does not keep: it is woken first.
+        // SAFETY: the task waits in `wait`, whose end needs `woken`, a signal or a deadline, and then this lock or `home`.
+        sleeper.woken.store(true, Ordering::Release);
+        unsafe { Kernel::unpark(task) };
+        done += 1;
+    }
+    done
+}
+
+/// Wakes `count` and has up to `others` of the rest wait for the word at `to`; how many of both. With `expected`, only if
+/// that is what the first word has (EAGAIN).
+pub fn requeue(address: u64, count: u32, to: u64, others: u32, expected: Option<u32>) -> Result<u32> {
+    let (from, to) = (Key::of(address)?, Key::of(to)?);
+    if let Some(expected) = expected {
+        if usercopy::load(address)? != expected {
+            return Err(Errno::Eagain);
+        }
+    }
+    let woken = wake_key(from, count, ANY);
+    let mut moved = 0;
+    while moved < others {
+        let (one, other) = (from.bucket(), to.bucket());
+        if core::ptr::eq(one, other) {
+            let list = one.0.lock();
+            let Some(sleeper) = list.find(from, ANY) else { break };
+            sleeper.key.set(to);
+            moved += 1;
+            continue;
+        }
+        // Two buckets' locks are of one rank: out of the one, and then into the other.
+        let sleeper = {
+            let mut list = one.0.lock();
+            let Some(sleeper) = list.find(from, ANY) else { break };
+            let sleeper = core::ptr::from_ref(sleeper);
+            // SAFETY: found under the lock.
+            list.remove(unsafe { &*sleeper });
+            sleeper
+        };
+        // SAFETY: its `home` still names the first bucket: `leave` goes round until that has changed.
+        let sleeper = unsafe { &*sleeper };
+        let mut list = other.0.lock();
+        sleeper.key.set(to);
+        list.add(sleeper);
+        sleeper.home.store(core::ptr::from_ref(other).cast_mut(), Ordering::Release);
+        moved += 1;
+    }
+    Ok(woken + moved)
+}
+
+/// `FUTEX_WAKE_OP`: changes the word at `second` as `operation` says, wakes `count` at the first, and `others` at the second
+/// if what was there compares as it says.
+pub fn wake_op(address: u64, count: u32, second: u64, others: u32, operation: u32) -> Result<u32> {
+    let (kind, compare) = (operation >> 28 & 7, operation >> 24 & 15);
+    let sign = |value: u32| ((value << 20) as i32 >> 20) as u32;
+    let (mut argument, against) = (sign(operation >> 12 & 0xFFF), sign(operation & 0xFFF));
+    if operation >> 31 != 0 {
+        argument = 1 << (argument & 31);
+    }
+    let (first, other) = (Key::of(address)?, Key::of(second)?);
+    let what = match kind {
+        0 => Atomic::Swap(argument),
+        1 => Atomic::Add(argument),
+        2 => Atomic::Or(argument),
+        3 => Atomic::And(!argument),
+        4 => Atomic::Xor(argument),
+        _ => return Err(Errno::Enosys),
+    };
+    let old = usercopy::atomic(second, what)?;
+    let holds = match compare {
+        0 => old == against,
+        1 => old != against,
+        2 => (old as i32) < against as i32,
+        3 => old as i32 <= against as i32,
+        4 => old as i32 > against as i32,
+        5 => old as i32 >= against as i32,
+        _ => return Err(Errno::Enosys),
+    };
+    let mut woken = wake_key(first, count, ANY);
+    if holds {
+        woken += wake_key(other, others, ANY);
+    }
+    Ok(woken)
+}
+
+/// In a lock's word: the owner has died; somebody waits; the owner's number.
+const OWNER_DIED: u32 = 0x4000_0000;
+const WAITERS: u32 = 0x8000_0000;
+const OWNER: u32 = 0x3FFF_FFFF;
+/// A list that goes round is not followed for ever.
+const ROBUST_MAX: usize = 2048;
+
+/// A thread ends: the locks that it holds and has listed are marked, and one who waits for each is woken.
+pub fn leave_robust(head: u64, tid: u32) {
+    if head == 0 {
+        return;
+    }
+    let (Ok(first), Ok(offset), Ok(pending)) =
+        (usercopy::read::<u64>(head), usercopy::read::<u64>(head + 8), usercopy::read::<u64>(head + 16))
+    else {
+        return;
+    };
+    let mut at = first;
+    for _ in 0..ROBUST_MAX {
+        if at & !1 == head || at == 0 {
+            break;
+        }
+        let Ok(next) = usercopy::read::<u64>(at & !1) else { break };
+        if at & !1 != pending & !1 {
+            mark((at & !1).wrapping_add(offset), tid, false);
+        }
+        at = next;
+    }
+    if pending & !1 != 0 {
+        mark((pending & !1).wrapping_add(offset), tid, true);
+    }
+}
+
+fn mark(word: u64, tid: u32, is_pending: bool) {
+    loop {
+        let Ok(old) = usercopy::load(word) else { return };
+        if is_pending && old == 0 {
+            return wake_at(word, 1);
+        }
+        if old & OWNER != tid {
+            return;
+        }
+        let new = old & WAITERS | OWNER_DIED;
+        match usercopy::atomic(word, Atomic::CompareExchange(old, new)) {
+            Ok(found) if found == old => {
+                if old & WAITERS != 0 {
+                    wake_at(word, 1);
+                }
+                return;
+            }
+            Ok(_) => {}
+            Err(_) => return,
+        }
+    }
+}

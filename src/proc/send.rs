@@ -1,0 +1,216 @@
+//! Sending signals: to a thread, a process, a group.
+//!
+//! What is decided is in [`signal::send`](super::signal::send) and its like; here are the locks, the queues, and who is
+//! woken.
+
+use super::process::{Group, Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
+use super::signal::deliver;
+use super::signal::send::{self, Candidate, Effect};
+use super::signal::{Info, Signal};
+use super::tree::State;
+use crate::errno::Errno;
+use crate::fs::Result;
+use crate::fs::refs::Ref;
+use crate::task::thread;
+
+/// Sends a signal to a process: one of its threads takes it.
+pub fn to_process(process: &Ref<Process>, info: Info) {
+    let _ = post(process, None, info, false);
+}
+
+/// Sends a signal to one thread.
+pub fn to_thread(task: &Ref<Task>, info: Info) {
+    let _ = post(&task.process, Some(task), info, false);
+}
+
+/// The same, for who wants to know if it was lost (EAGAIN).
+pub fn queue(process: &Ref<Process>, task: Option<&Task>, info: Info) -> Result<()> {
+    post(process, task, info, false)
+}
+
+/// Sends the thread that runs a signal about what it did itself, which it cannot miss.
+pub fn force(task: &Task, info: Info) {
+    let signal = info.signal();
+    let mut group = task.process.group();
+    let mut mine = task.signals.lock();
+    let is_protected = group.is_init && !send::force(signal, &mut group.actions, &mut mine.mask);
+    let _ = is_protected;
+    let _ = mine.pending.push(info, None, false);
+    task.note(WORK_SIGNAL);
+}
+
+fn post(process: &Ref<Process>, task: Option<&Task>, info: Info, is_forced: bool) -> Result<()> {
+    let signal = info.signal();
+    let mut group = process.group();
+    if group.threads == 0 {
+        return Ok(());
+    }
+    let effect = Effect::of(signal);
+    if !effect.discard.is_empty() {
+        group.pending.discard(effect.discard);
+        for one in group.iter() {
+            one.signals.lock().pending.discard(effect.discard);
+        }
+    }
+    if effect.continues || signal == Signal::KILL {
+        goes_on(process, &mut group, effect.continues);
+    }
+    let first_mask = match task {
+        Some(task) => task.signals.lock().mask,
+        None => group.iter().last().map(|one| one.signals.lock().mask).unwrap_or_default(),
+    };
+    if send::is_ignored(signal, &group.actions, &first_mask, group.is_init, is_forced) {
+        return Ok(());
+    }
+    match task {
+        Some(task) => {
+            task.signals.lock().pending.push(info, Some(()), true)?;
+            if !task.blocked().contains(signal) {
+                tell(&group, task, signal);
+            }
+        }
+        None => {
+            group.pending.push(info, Some(()), true)?;
+            let candidates = group.iter().map(candidate);
+            if let Some(found) = send::pick(signal, candidates) {
+                if let Some(task) = group.iter().nth(found) {
+                    tell(&group, task, signal);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn candidate(task: &Task) -> Candidate {
+    let mask = task.signals.lock().mask;
+    Candidate {
+        mask,
+        is_exiting: task.work() & WORK_END != 0,
+        is_stopped: task.work() & WORK_STOP != 0,
+        is_running: task.thread.get().is_some_and(|thread| thread.state() == thread::State::Running),
+        is_alerted: task.work() & WORK_SIGNAL != 0,
+    }
+}
+
+/// A thread is to take a signal; what ends the process is for all of them.
+fn tell(group: &Group, task: &Task, signal: Signal) {
+    task.alert(WORK_SIGNAL);
+    if signal == Signal::KILL {
+        group.iter().for_each(|one| one.alert(WORK_SIGNAL));
+    }
+}
+
+/// A stopped process goes on; with `news` its parent hears of it.
+fn goes_on(process: &Ref<Process>, group: &mut Group, news: bool) {
+    let was_stopped = group.stopped.take().is_some();
+    for task in group.iter() {
+        task.done(WORK_STOP);
+    }
+    process.continued.wake_all();
+    if was_stopped && news {
+        // The tree's lock comes before the group's, which is held.
+        super::end::tell_of_continuation_later(process.pid);
+    }
+}
+
+/// What `kill` may be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    Process(u32),
+    Group(u32),
+    /// All but the first process and the caller's own.
+    All,
+}
+
+/// `kill`: ESRCH, EPERM. `signal` is `None` for the mere question.
+pub fn kill(from: &Process, target: Target, signal: Option<Signal>) -> Result<()> {
+    let credentials = from.credentials();
+    let may = |to: &Process| {
+        let theirs = to.credentials();
+        let (uid, effective) = (credentials.uid, credentials.effective_uid);
+        effective == 0
+            || [theirs.uid, theirs.saved_uid].iter().any(|&their| their == uid || their == effective)
+            || signal == Some(Signal::CONT) && same_session(from.pid, to.pid)
+    };
+    let send = |to: &Ref<Process>| -> Result<()> {
+        if !may(to) {
+            return Err(Errno::Eperm);
+        }
+        if let Some(signal) = signal {
+            to_process(to, Info::kill(signal, from.pid, credentials.uid));
+        }
+        Ok(())
+    };
+    if let Target::Process(pid) = target {
+        let found = TREE.lock().get(pid).cloned().or_else(|| {
+            // A thread's number stands for its process.
+            TREE.lock().thread(pid).map(|task| task.process.clone())
+        });
+        return send(&found.ok_or(Errno::Esrch)?);
+    }
+    let (mut found, mut done, mut last) = (false, false, Ok(()));
+    let mut after = 0;
+    loop {
+        // One after the other, by number: a group may change meanwhile.
+        let next = {
+            let tree = TREE.lock();
+            match target {
+                Target::Group(group) => {
+                    let above = tree.members(group).filter(|(pid, _)| *pid > after).min_by_key(|(pid, _)| *pid);
+                    above.map(|(pid, process)| (pid, process.clone()))
+                }
+                _ => tree.next(after + 1).map(|(pid, process)| (pid, process.clone())),
+            }
+        };
+        let Some((pid, process)) = next else { break };
+        after = pid;
+        if target == Target::All && (pid == super::tree::INIT || pid == from.pid) {
+            continue;
+        }
+        found = true;
+        match send(&process) {
+            Ok(()) => done = true,
+            Err(error) => last = Err(error),
+        }
+    }
+    if done { Ok(()) } else if found { last } else { Err(Errno::Esrch) }
+}
+
+fn same_session(one: u32, other: u32) -> bool {
+    let tree = TREE.lock();
+    tree.session(one).is_some() && tree.session(one) == tree.session(other)
+}
+
+/// Sends a signal of the kernel's to a group.
+pub fn to_group(group: u32, info: Info) {
+    let mut after = 0;
+    loop {
+        let next = {
+            let tree = TREE.lock();
+            let above = tree.members(group).filter(|(pid, _)| *pid > after).min_by_key(|(pid, _)| *pid);
+            above.map(|(pid, process)| (pid, process.clone()))
+        };
+        let Some((pid, process)) = next else { return };
+        after = pid;
+        if !matches!(TREE.lock().state(pid), Some(State::Zombie(_))) {
+            to_process(&process, info);
+        }
+    }
+}
+
+/// Whether a thread has a signal that it does not block, or is to end.
+pub fn has_news(task: &Task) -> bool {
+    task.work() & (WORK_SIGNAL | WORK_END) != 0 && {
+        task.work() & WORK_END != 0 || {
+            let group = task.process.group();
+            let mine = task.signals.lock();
+            deliver::is_needed(&mine.pending, &group.pending, mine.mask.now()) || group.end.is_some()
+        }
+    }
+}
+
+/// Sends the thread that runs a signal about a call of its own, which it may ignore or block.
+pub fn force_unless_ignored(task: &Task, info: Info) {
+    let _ = post(&task.process, Some(task), info, false);
+}

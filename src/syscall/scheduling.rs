@@ -1,0 +1,328 @@
+//! Who runs where and how much, limits, what was used, and futexes.
+
+use super::clocks::{after, timespec};
+use super::{Arguments, Call};
+use crate::arch::x86_64::{percpu, usercopy};
+use crate::boot::layout::MAX_CPUS;
+use crate::errno::Errno;
+use crate::fs::Result;
+use crate::fs::refs::Ref;
+use crate::platform::{Machine, Platform};
+use crate::proc::futex as words;
+use crate::proc::limits::{Limit, Resource};
+use crate::proc::process::{Process, TREE, Task};
+use crate::sync::parker::NEVER;
+use crate::task::{self, CpuSet, Policy, ThreadRef, schedule};
+use core::sync::atomic::Ordering;
+
+pub fn sched_yield(_: &mut Call<'_>, _: Arguments) -> Result<u64> {
+    task::yield_now();
+    Ok(0)
+}
+
+pub fn getcpu(_: &mut Call<'_>, [cpu, node, ..]: Arguments) -> Result<u64> {
+    if cpu != 0 {
+        usercopy::write(cpu, &(percpu::number() as u32))?;
+    }
+    if node != 0 {
+        usercopy::write(node, &0_u32)?;
+    }
+    Ok(0)
+}
+
+/// A thread by its number, 0 being oneself.
+fn thread(call: &Call<'_>, tid: u64) -> Result<(Ref<Process>, ThreadRef)> {
+    let found = |task: &Task| -> Result<(Ref<Process>, ThreadRef)> {
+        Ok((task.process.clone(), task.thread.get().cloned().ok_or(Errno::Esrch)?))
+    };
+    match tid as u32 {
+        0 => found(call.task),
+        tid => {
+            let task = TREE.lock().thread(tid).cloned().ok_or(Errno::Esrch)?;
+            found(&task)
+        }
+    }
+}
+
+/// Whether a process may change another's scheduling.
+fn may_change(call: &Call<'_>, other: &Process) -> Result<()> {
+    let (mine, theirs) = (call.process().credentials(), other.credentials());
+    let may = mine.effective_uid == 0 || [theirs.uid, theirs.effective_uid].contains(&mine.effective_uid);
+    if may { Ok(()) } else { Err(Errno::Eperm) }
+}
+
+pub fn sched_getaffinity(call: &mut Call<'_>, [tid, size, to, ..]: Arguments) -> Result<u64> {
+    let (_, thread) = thread(call, tid)?;
+    let allowed = thread.allowed().and(&schedule::online());
+    let highest = schedule::online().iter().last().unwrap_or(0);
+    let len = (highest / 64 + 1) * 8;
+    if size < len as u64 || size % 8 != 0 {
+        return Err(Errno::Einval);
+    }
+    for n in 0..len / 8 {
+        let word = (0..64).filter(|bit| allowed.contains(n * 64 + bit)).fold(0_u64, |word, bit| word | 1 << bit);
+        usercopy::write(to + n as u64 * 8, &word)?;
+    }
+    Ok(len as u64)
+}
+
+pub fn sched_setaffinity(call: &mut Call<'_>, [tid, size, from, ..]: Arguments) -> Result<u64> {
+    let (process, thread) = thread(call, tid)?;
+    may_change(call, &process)?;
+    let mut set = CpuSet::EMPTY;
+    for n in 0..size.min(MAX_CPUS as u64 / 8) {
+        let byte: u8 = usercopy::read(from + n)?;
+        (0..8).filter(|bit| byte >> bit & 1 != 0).for_each(|bit| set.insert(n as usize * 8 + bit));
+    }
+    if schedule::set_allowed(&thread, &set) { Ok(0) } else { Err(Errno::Einval) }
+}
+
+const SCHED_OTHER: u64 = 0;
+const SCHED_FIFO: u64 = 1;
+const SCHED_RR: u64 = 2;
+const SCHED_BATCH: u64 = 3;
+const SCHED_IDLE: u64 = 5;
+
+pub fn sched_getscheduler(call: &mut Call<'_>, [tid, ..]: Arguments) -> Result<u64> {
+    let (_, thread) = thread(call, tid)?;
+    Ok(match thread.policy() {
+        Policy::Normal(_) => SCHED_OTHER,
+        Policy::Fifo(_) => SCHED_FIFO,
+        Policy::RoundRobin(_) => SCHED_RR,
+        Policy::Batch(_) => SCHED_BATCH,
+        Policy::Idle => SCHED_IDLE,
+    })
+}
+
+pub fn sched_getparam(call: &mut Call<'_>, [tid, to, ..]: Arguments) -> Result<u64> {
+    let (_, thread) = thread(call, tid)?;
+    let priority = match thread.policy() {
+        Policy::Fifo(priority) | Policy::RoundRobin(priority) => u32::from(priority),
+        _ => 0,
+    };
+    usercopy::write(to, &priority)?;
+    Ok(0)
+}
+
+pub fn sched_setscheduler(call: &mut Call<'_>, [tid, policy, from, ..]: Arguments) -> Result<u64> {
+    /// May be set beside the policy.
+    const RESET_ON_FORK: u64 = 0x4000_0000;
+    let (process, thread) = thread(call, tid)?;
+    may_change(call, &process)?;
+    let priority: u32 = usercopy::read(from)?;
+    let policy = match (policy & !RESET_ON_FORK, priority) {
+        (SCHED_OTHER, 0) => Policy::Normal(nice(&thread)),
+        (SCHED_BATCH, 0) => Policy::Batch(nice(&thread)),
+        (SCHED_IDLE, 0) => Policy::Idle,
+        (SCHED_FIFO, 1..=99) => Policy::Fifo(priority as u8),
+        (SCHED_RR, 1..=99) => Policy::RoundRobin(priority as u8),
+        _ => return Err(Errno::Einval),
+    };
+    let is_urgent = matches!(policy, Policy::Fifo(_) | Policy::RoundRobin(_));
+    if is_urgent && call.process().credentials().effective_uid != 0 {
+        return Err(Errno::Eperm);
+    }
+    schedule::set_policy(&thread, policy);
+    Ok(0)
+}
+
+pub fn sched_get_priority_max(_: &mut Call<'_>, [policy, ..]: Arguments) -> Result<u64> {
+    priorities(policy).map(|(_, most)| most)
+}
+
+pub fn sched_get_priority_min(_: &mut Call<'_>, [policy, ..]: Arguments) -> Result<u64> {
+    priorities(policy).map(|(least, _)| least)
+}
+
+fn priorities(policy: u64) -> Result<(u64, u64)> {
+    match policy {
+        SCHED_FIFO | SCHED_RR => Ok((1, 99)),
+        SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => Ok((0, 0)),
+        _ => Err(Errno::Einval),
+    }
+}
+
+fn nice(thread: &ThreadRef) -> i8 {
+    if let Policy::Normal(nice) | Policy::Batch(nice) = thread.policy() { nice } else { 0 }
+}
+
+/// The threads that `getpriority` and `setpriority` are about.
+fn meant(call: &Call<'_>, which: u64, who: u64) -> Result<alloc::vec::Vec<(Ref<Process>, ThreadRef)>> {
+    let mut found = alloc::vec::Vec::new();
+    if which == 0 {
+        crate::mm::vma::room::reserve(&mut found, 1)?;
+        found.push(thread(call, who)?);
+        return Ok(found);
+    }
+    let tree = TREE.lock();
+    let group = if who == 0 { tree.group(call.task.pid()).unwrap_or(0) } else { who as u32 };
+    let uid = if who == 0 { call.process().credentials().uid } else { who as u32 };
+    let mut from = 0;
+    while let Some((pid, process)) = tree.next(from) {
+        from = pid + 1;
+        let is_meant = match which {
+            1 => tree.group(pid) == Some(group),
+            2 => process.credentials().uid == uid,
+            _ => return Err(Errno::Einval),
+        };
+        let thread = process.group().iter().next().and_then(|task| task.thread.get().cloned());
+        if let Some(thread) = thread.filter(|_| is_meant) {
+            crate::mm::vma::room::reserve(&mut found, 1)?;
+            found.push((process.clone(), thread));
+        }
+    }
+    if found.is_empty() { Err(Errno::Esrch) } else { Ok(found) }
+}
+
+/// From 40 for the most down to 1, as the call itself has it.
+pub fn getpriority(call: &mut Call<'_>, [which, who, ..]: Arguments) -> Result<u64> {
+    let found = meant(call, which, who)?;
+    let best = found.iter().map(|(_, thread)| nice(thread)).min().unwrap_or(0);
+    Ok((20 - i64::from(best)) as u64)
+}
+
+pub fn setpriority(call: &mut Call<'_>, [which, who, value, ..]: Arguments) -> Result<u64> {
+    let wanted = (value as i32).clamp(-20, 19) as i8;
+    for (process, thread) in meant(call, which, who)? {
+        may_change(call, &process)?;
+        if wanted < nice(&thread) && call.process().credentials().effective_uid != 0 {
+            return Err(Errno::Eacces);
+        }
+        match thread.policy() {
+            Policy::Normal(_) => schedule::set_policy(&thread, Policy::Normal(wanted)),
+            Policy::Batch(_) => schedule::set_policy(&thread, Policy::Batch(wanted)),
+            _ => {}
+        }
+    }
+    Ok(0)
+}
+
+fn write_limit(to: u64, limit: Limit) -> Result<()> {
+    Ok(usercopy::write(to, &[limit.soft, limit.hard])?)
+}
+
+pub fn getrlimit(call: &mut Call<'_>, [resource, to, ..]: Arguments) -> Result<u64> {
+    let limit = call.process().limits.lock().get(Resource::new(resource)?);
+    write_limit(to, limit).map(|()| 0)
+}
+
+pub fn setrlimit(call: &mut Call<'_>, [resource, from, ..]: Arguments) -> Result<u64> {
+    prlimit64(call, [0, resource, from, 0, 0, 0])
+}
+
+pub fn prlimit64(call: &mut Call<'_>, [pid, resource, new, old, ..]: Arguments) -> Result<u64> {
+    let resource = Resource::new(resource)?;
+    let process = match pid as u32 {
+        0 => call.process().clone(),
+        pid => TREE.lock().get(pid).cloned().ok_or(Errno::Esrch)?,
+    };
+    if process.pid != call.task.pid() {
+        may_change(call, &process)?;
+    }
+    let wanted = if new == 0 { None } else { Some(usercopy::read::<[u64; 2]>(new)?) };
+    let before = {
+        let privileged = call.process().credentials().effective_uid == 0;
+        let mut limits = process.limits.lock();
+        let before = limits.get(resource);
+        if let Some([soft, hard]) = wanted {
+            limits.set(resource, Limit { soft, hard }, privileged)?;
+        }
+        before
+    };
+    if wanted.is_some() {
+        new_bounds(&process);
+    }
+    if old != 0 {
+        write_limit(old, before)?;
+    }
+    Ok(0)
+}
+
+/// Limits of memory are the memory's own.
+fn new_bounds(process: &Process) {
+    let limits = *process.limits.lock();
+    let bounds = crate::mm::vma::space::Limits {
+        address_space: limits.bound(Resource::AddressSpace),
+        data: limits.bound(Resource::Data),
+        stack: limits.bound(Resource::Stack),
+        ..Default::default()
+    };
+    if let Some(memory) = process.memory() {
+        memory.space.set_limits(bounds);
+    }
+}
+
+/// struct rusage: user and system time, then counts that are not kept.
+pub fn rusage(cpu_ns: u64) -> [u8; 144] {
+    let mut bytes = [0; 144];
+    bytes[0..8].copy_from_slice(&(cpu_ns / 1_000_000_000).to_le_bytes());
+    bytes[8..16].copy_from_slice(&(cpu_ns % 1_000_000_000 / 1000).to_le_bytes());
+    bytes
+}
+
+pub fn getrusage(call: &mut Call<'_>, [who, to, ..]: Arguments) -> Result<u64> {
+    schedule::account();
+    let ns = match who as i32 {
+        0 => call.process().cpu_ns(),
+        -1 => call.process().children_ns.load(Ordering::Relaxed),
+        1 => call.task.thread.get().map_or(0, |thread| thread.cpu_ns()),
+        _ => return Err(Errno::Einval),
+    };
+    usercopy::copy_out(to, &rusage(ns))?;
+    Ok(0)
+}
+
+pub fn times(call: &mut Call<'_>, [to, ..]: Arguments) -> Result<u64> {
+    const TICK_NS: u64 = 10_000_000;
+    schedule::account();
+    if to != 0 {
+        let (own, children) = (call.process().cpu_ns(), call.process().children_ns.load(Ordering::Relaxed));
+        usercopy::write(to, &[own / TICK_NS, 0, children / TICK_NS, 0])?;
+    }
+    Ok(Machine::now_ns() / TICK_NS)
+}
+
+const FUTEX_WAIT: u64 = 0;
+const FUTEX_WAKE: u64 = 1;
+const FUTEX_REQUEUE: u64 = 3;
+const FUTEX_CMP_REQUEUE: u64 = 4;
+const FUTEX_WAKE_OP: u64 = 5;
+const FUTEX_WAIT_BITSET: u64 = 9;
+const FUTEX_WAKE_BITSET: u64 = 10;
+const FUTEX_PRIVATE: u64 = 128;
+const FUTEX_CLOCK_REALTIME: u64 = 256;
+
+pub fn futex(_: &mut Call<'_>, [word, operation, value, timeout, word2, value3]: Arguments) -> Result<u64> {
+    let command = operation & !(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME);
+    let value = value as u32;
+    match command {
+        FUTEX_WAIT => {
+            let deadline = if timeout == 0 { NEVER } else { after(timespec(timeout)?) };
+            words::wait(word, value, words::ANY, deadline).map(|()| 0)
+        }
+        FUTEX_WAIT_BITSET => {
+            let deadline = match timeout {
+                0 => NEVER,
+                at => {
+                    let wanted = timespec(at)?;
+                    let real = operation & FUTEX_CLOCK_REALTIME != 0;
+                    let now = if real {
+                        Machine::unix_ns().map_or_else(Machine::now_ns, |ns| ns as u64)
+                    } else {
+                        Machine::now_ns()
+                    };
+                    after(wanted.saturating_sub(now))
+                }
+            };
+            words::wait(word, value, value3 as u32, deadline).map(|()| 0)
+        }
+        FUTEX_WAKE => words::wake(word, value, words::ANY).map(u64::from),
+        FUTEX_WAKE_BITSET => words::wake(word, value, value3 as u32).map(u64::from),
+        FUTEX_REQUEUE => words::requeue(word, value, word2, timeout as u32, None).map(u64::from),
+        FUTEX_CMP_REQUEUE => {
+            words::requeue(word, value, word2, timeout as u32, Some(value3 as u32)).map(u64::from)
+        }
+        FUTEX_WAKE_OP => words::wake_op(word, value, word2, timeout as u32, value3 as u32).map(u64::from),
+        _ => Err(Errno::Enosys),
+    }
+}

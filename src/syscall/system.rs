@@ -1,0 +1,195 @@
+//! The system as a whole, and what belongs nowhere else.
+
+use super::{Arguments, Call};
+use crate::arch::x86_64::usercopy;
+use crate::boot::layout::{PAGE_SIZE, USER_END};
+use crate::errno::Errno;
+use crate::fs::Result;
+use crate::mm::frames;
+use crate::platform::{Machine, Platform};
+use crate::proc::process::TREE;
+use crate::proc::load;
+use crate::random;
+use crate::sync::{Rank, SpinLock};
+use crate::task::Name;
+use crate::task::context::Base;
+
+/// The machine's name, which can be changed.
+static HOSTNAME: SpinLock<([u8; 64], usize)> = SpinLock::new(Rank::Hostname, (*b"sis\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 3));
+
+/// Bytes of each of the six strings.
+const FIELD: usize = 65;
+/// The Linux whose calls these are; C libraries look at it.
+pub const RELEASE: &str = "6.1.0-sis";
+
+pub fn uname(_: &mut Call<'_>, [to, ..]: Arguments) -> Result<u64> {
+    let mut bytes = [0; 6 * FIELD];
+    let (name, len) = *HOSTNAME.lock();
+    let version = concat!("#1 SMP PREEMPT SIS ", env!("CARGO_PKG_VERSION"));
+    let fields = [b"Linux".as_slice(), &name[..len], RELEASE.as_bytes(), version.as_bytes(), b"x86_64", b"(none)"];
+    for (n, field) in fields.into_iter().enumerate() {
+        bytes[n * FIELD..n * FIELD + field.len()].copy_from_slice(field);
+    }
+    usercopy::copy_out(to, &bytes)?;
+    Ok(0)
+}
+
+pub fn sethostname(call: &mut Call<'_>, [from, len, ..]: Arguments) -> Result<u64> {
+    if call.process().credentials().effective_uid != 0 {
+        return Err(Errno::Eperm);
+    }
+    if len > 64 {
+        return Err(Errno::Einval);
+    }
+    let mut name = [0; 64];
+    usercopy::copy_in(&mut name[..len as usize], from)?;
+    *HOSTNAME.lock() = (name, len as usize);
+    Ok(0)
+}
+
+/// struct sysinfo.
+pub fn sysinfo(_: &mut Call<'_>, [to, ..]: Arguments) -> Result<u64> {
+    let mut bytes = [0; 112];
+    let words = [
+        Machine::now_ns() / 1_000_000_000,
+        0,
+        0,
+        0,
+        frames::managed_frames() * PAGE_SIZE,
+        frames::free_frames() * PAGE_SIZE,
+        0,
+        0,
+        0,
+        0,
+    ];
+    for (n, word) in words.iter().enumerate() {
+        bytes[n * 8..n * 8 + 8].copy_from_slice(&word.to_le_bytes());
+    }
+    bytes[80..82].copy_from_slice(&(TREE.lock().count() as u16).to_le_bytes());
+    bytes[104..108].copy_from_slice(&1_u32.to_le_bytes());
+    usercopy::copy_out(to, &bytes)?;
+    Ok(0)
+}
+
+/// Only what the log's size is.
+pub fn syslog(_: &mut Call<'_>, [kind, ..]: Arguments) -> Result<u64> {
+    const SIZE_BUFFER: u64 = 10;
+    if kind == SIZE_BUFFER { Ok(1 << 16) } else { Err(Errno::Enosys) }
+}
+
+pub fn getrandom(_: &mut Call<'_>, [to, len, flags, ..]: Arguments) -> Result<u64> {
+    const NONBLOCK: u64 = 1;
+    const KNOWN: u64 = 7;
+    const PIECE: usize = 256;
+    if flags & !KNOWN != 0 {
+        return Err(Errno::Einval);
+    }
+    let len = len.min(0x7FFF_F000) as usize;
+    let mut bytes = [0; PIECE];
+    let mut done = 0;
+    while done < len {
+        let piece = &mut bytes[..(len - done).min(PIECE)];
+        if flags & NONBLOCK != 0 {
+            random::try_fill(piece).map_err(|_| Errno::Eagain)?;
+        } else {
+            random::fill_ready(piece)?;
+        }
+        usercopy::copy_out(to + done as u64, piece)?;
+        done += piece.len();
+    }
+    Ok(len as u64)
+}
+
+pub fn personality(_: &mut Call<'_>, [persona, ..]: Arguments) -> Result<u64> {
+    /// Asks only.
+    const ASK: u64 = 0xFFFF_FFFF;
+    if matches!(persona & 0xFFFF_FFFF, 0 | ASK) { Ok(0) } else { Err(Errno::Einval) }
+}
+
+pub fn arch_prctl(_: &mut Call<'_>, [code, address, ..]: Arguments) -> Result<u64> {
+    const SET_GS: u64 = 0x1001;
+    const SET_FS: u64 = 0x1002;
+    const GET_FS: u64 = 0x1003;
+    const GET_GS: u64 = 0x1004;
+    match code {
+        SET_FS | SET_GS if address >= USER_END => return Err(Errno::Eperm),
+        SET_FS => Base::Fs.set(address),
+        SET_GS => Base::Gs.set(address),
+        GET_FS => usercopy::write(address, &Base::Fs.get())?,
+        GET_GS => usercopy::write(address, &Base::Gs.get())?,
+        _ => return Err(Errno::Einval),
+    }
+    Ok(0)
+}
+
+pub fn prctl(call: &mut Call<'_>, [option, a, ..]: Arguments) -> Result<u64> {
+    const SET_PDEATHSIG: u64 = 1;
+    const GET_DUMPABLE: u64 = 3;
+    const SET_DUMPABLE: u64 = 4;
+    const GET_KEEPCAPS: u64 = 7;
+    const SET_NAME: u64 = 15;
+    const GET_NAME: u64 = 16;
+    const CAPBSET_READ: u64 = 23;
+    const SET_CHILD_SUBREAPER: u64 = 36;
+    const GET_CHILD_SUBREAPER: u64 = 37;
+    const SET_NO_NEW_PRIVS: u64 = 38;
+    const GET_NO_NEW_PRIVS: u64 = 39;
+    match option {
+        GET_DUMPABLE => Ok(1),
+        SET_DUMPABLE if a <= 1 => Ok(0),
+        GET_KEEPCAPS | GET_NO_NEW_PRIVS => Ok(0),
+        CAPBSET_READ if a <= 40 => Ok(1),
+        SET_NAME => {
+            let mut bytes = [0; 16];
+            usercopy::copy_string(&mut bytes[..15], a)?;
+            let len = bytes.iter().position(|&byte| byte == 0).unwrap_or(15);
+            let text = core::str::from_utf8(&bytes[..len]).unwrap_or("?");
+            load::rename(call.task, Name::new(text));
+            Ok(0)
+        }
+        GET_NAME => {
+            let name = *call.task.name.lock();
+            let mut bytes = [0; 16];
+            let len = name.as_str().len().min(15);
+            bytes[..len].copy_from_slice(&name.as_str().as_bytes()[..len]);
+            usercopy::copy_out(a, &bytes)?;
+            Ok(0)
+        }
+        SET_CHILD_SUBREAPER => {
+            TREE.lock().set_subreaper(call.task.pid(), a != 0);
+            Ok(0)
+        }
+        GET_CHILD_SUBREAPER => {
+            let on = TREE.lock().is_subreaper(call.task.pid());
+            usercopy::write(a, &u32::from(on))?;
+            Ok(0)
+        }
+        SET_PDEATHSIG | SET_NO_NEW_PRIVS => Err(Errno::Enosys),
+        _ => Err(Errno::Einval),
+    }
+}
+
+pub fn reboot(call: &mut Call<'_>, [magic, magic2, command, ..]: Arguments) -> Result<u64> {
+    const RESTART: u32 = 0x0123_4567;
+    const HALT: u32 = 0xCDEF_0123;
+    const POWER_OFF: u32 = 0x4321_FEDC;
+    const CAD_ON: u32 = 0x89AB_CDEF;
+    const CAD_OFF: u32 = 0;
+    if call.process().credentials().effective_uid != 0 {
+        return Err(Errno::Eperm);
+    }
+    if magic as u32 != 0xFEE1_DEAD || !matches!(magic2 as u32, 672_274_793 | 85_072_278 | 369_367_448 | 537_993_216) {
+        return Err(Errno::Einval);
+    }
+    match command as u32 {
+        CAD_ON | CAD_OFF => Ok(0),
+        RESTART => Machine::restart(),
+        HALT | POWER_OFF => {
+            let reason = Machine::power_off();
+            log::error!(target: "power", "{reason}");
+            Err(Errno::Eio)
+        }
+        _ => Err(Errno::Einval),
+    }
+}
+
