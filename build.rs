@@ -4,9 +4,11 @@
 //! definitions themselves: the files below are compiled into this build script as well as into the kernel,
 //! and each lists what it exports as `ASM`. The result is one header, `offsets.h`, which every `.S` file
 //! includes, so that no number is written twice and none can go stale.
+//!
+//! The vDSO (`asm/vdso`), which is code for ring 3, is linked on its own and goes into the kernel as bytes.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 // Only the constants are of use here; the rest of these files is for the kernel.
@@ -34,6 +36,9 @@ mod selectors;
 #[allow(dead_code)]
 #[path = "src/arch/x86_64/stacks/sizes.rs"]
 mod stacks;
+#[allow(dead_code)]
+#[path = "src/time/page.rs"]
+mod time_page;
 
 const EXPORTS: &[(&str, &[(&str, u64)])] = &[
     ("src/boot/layout.rs", layout::ASM),
@@ -44,6 +49,7 @@ const EXPORTS: &[(&str, &[(&str, u64)])] = &[
     ("src/arch/x86_64/percpu/area.rs", percpu::ASM),
     ("src/arch/x86_64/selectors.rs", selectors::ASM),
     ("src/arch/x86_64/stacks/sizes.rs", stacks::ASM),
+    ("src/time/page.rs", time_page::ASM),
 ];
 
 fn main() {
@@ -55,13 +61,18 @@ fn main() {
     for (path, _) in EXPORTS {
         println!("cargo:rerun-if-changed={path}");
     }
-    // The assembly and the linker script belong to the kernel alone: the loader is a PE image of
-    // pure Rust, and host tests run the library without either.
-    if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
+    // The loader is a PE image of pure Rust. Host tests run the library without the assembly and the linker script, but
+    // they do call the vDSO.
+    let target = env::var("CARGO_CFG_TARGET_OS").expect("cargo sets it");
+    if target == "uefi" {
+        return;
+    }
+    fs::write(out.join("offsets.h"), offsets_header()).expect("offsets.h in OUT_DIR");
+    link_vdso(&root, &out);
+    if target != "none" {
         return;
     }
 
-    fs::write(out.join("offsets.h"), offsets_header()).expect("offsets.h in OUT_DIR");
     let mut sources: Vec<PathBuf> = fs::read_dir(root.join("asm"))
         .expect("asm/ exists")
         .map(|entry| entry.expect("a directory entry").path())
@@ -92,6 +103,31 @@ fn main() {
     for arg in ["--gc-sections", "-z", "max-page-size=0x1000", "--build-id=none", "--no-eh-frame-hdr"] {
         println!("cargo:rustc-link-arg-bin=kernel={arg}");
     }
+}
+
+/// Makes `vdso.so`: a shared object of its own, with nothing of the kernel's in it.
+fn link_vdso(root: &Path, out: &Path) {
+    let mut compiler = cc::Build::new();
+    compiler.no_default_flags(true).inherit_rustflags(false).cargo_metadata(false);
+    let mut link = compiler.get_compiler().to_command();
+    link.args(["-m64", "-shared", "-nostdlib", "-Wa,--fatal-warnings", "-Wl,--fatal-warnings"]);
+    link.args([
+        "-Wl,-soname,linux-vdso.so.1",
+        "-Wl,--hash-style=both",
+        "-Wl,--eh-frame-hdr",
+        "-Wl,--build-id=none",
+    ]);
+    link.args([
+        "-Wl,-z,noexecstack",
+        "-Wl,-z,max-page-size=4096",
+        "-Wl,--no-undefined",
+        "-Wl,-Bsymbolic",
+        "-Wl,-s",
+    ]);
+    link.arg("-I").arg(out).arg("-Wl,-T").arg(root.join("linker/vdso.ld"));
+    link.arg("-o").arg(out.join("vdso.so")).arg(root.join("asm/vdso/vdso.S"));
+    let status = link.status().expect("the C compiler can be run");
+    assert!(status.success(), "linking the vDSO: {link:?}");
 }
 
 /// One `#define` a constant, under the file that it comes from.

@@ -40,6 +40,7 @@ use core::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use core::sync::atomic::{AtomicBool, AtomicU64, fence};
 
 use super::counter::{Counters, Source, mask};
+use super::page;
 use super::rate::{FRACTION_BITS, Rate};
 
 /// `state`: which line is in force.
@@ -236,6 +237,27 @@ impl Clock {
             fence(Acquire);
             if self.state.load(Relaxed) == state {
                 return timebase;
+            }
+        }
+    }
+
+    /// The line in force, for programs that read the TSC themselves. `None` if another counter is the clock, and while
+    /// readers are to be careful, which programs cannot be.
+    pub fn line(&self) -> Option<page::Line> {
+        loop {
+            let state = self.state.load(Acquire);
+            let line = &self.lines[(state & LINE) as usize];
+            let is_tsc =
+                line.source.load(Relaxed) == Source::Tsc as u64 && line.mask.load(Relaxed) == u64::MAX;
+            let found = page::Line {
+                anchor: line.anchor.load(Relaxed),
+                base_ns: line.base_ns.load(Relaxed),
+                scaled: line.scaled.load(Relaxed),
+                most: line.most.load(Relaxed),
+            };
+            fence(Acquire);
+            if self.state.load(Relaxed) == state {
+                return (is_tsc && state & CAREFUL == 0).then_some(found);
             }
         }
     }

@@ -8,7 +8,7 @@
 //! - [`choice`]: which counter becomes the clock, and why. [`watchdog`]: when it stops being that.
 //! - [`calibrate`], [`refine`]: the rate of a counter that does not know its own. [`skew`]: whether two are alike.
 //! - [`clock`]: monotonic nanoseconds, readable in any context. [`wall`], [`date`]: the time of day.
-//! - [`queue`]: what is to happen when.
+//! - [`page`]: what programs need to read the clock by themselves. [`queue`]: what is to happen when.
 //!
 //! Units stand in the names: `_ns` is nanoseconds, u64, which last 584 years; a bare count is a counter's
 //! own.
@@ -18,6 +18,7 @@ pub mod choice;
 pub mod clock;
 pub mod counter;
 pub mod date;
+pub mod page;
 pub mod queue;
 pub mod rate;
 pub mod refine;

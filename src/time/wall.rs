@@ -36,11 +36,15 @@ impl WallClock {
         self.offset_ns.load(Relaxed) != UNSET
     }
 
+    /// What is to be added to the monotonic clock for the time of day; 0 if it was never set.
+    pub fn offset_ns(&self) -> i64 {
+        let offset = self.offset_ns.load(Relaxed);
+        if offset == UNSET { 0 } else { offset }
+    }
+
     /// The time of day when the monotonic clock shows `monotonic_ns`: to 2262, and then no further.
     pub fn unix_ns(&self, monotonic_ns: u64) -> i64 {
-        let offset = self.offset_ns.load(Relaxed);
-        let offset = if offset == UNSET { 0 } else { offset };
-        i64::try_from(i128::from(offset) + i128::from(monotonic_ns)).unwrap_or(i64::MAX)
+        i64::try_from(i128::from(self.offset_ns()) + i128::from(monotonic_ns)).unwrap_or(i64::MAX)
     }
 }
 

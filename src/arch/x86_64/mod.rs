@@ -31,6 +31,8 @@ pub mod pmtimer;
 pub mod preempt;
 pub mod rtc;
 pub mod selectors;
+#[cfg(test)]
+pub mod sigreturn;
 pub mod syscall;
 pub mod topology;
 pub mod tsc;

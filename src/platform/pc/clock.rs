@@ -17,9 +17,10 @@ use crate::arch::x86_64::tsc_rate::{self, TscRate};
 use crate::sync::{IrqLock, Rank};
 use crate::time::calibrate::{Coarse, coarse};
 use crate::time::choice::{self, Choice, Found, Tsc};
-use crate::time::clock::{Clock, Timebase};
+use crate::time::clock::{Busy, Clock, Timebase};
 use crate::time::counter::Source;
 use crate::time::date::DateTime;
+use crate::time::page::ClockPage;
 use crate::time::rate::Rate;
 use crate::time::wall::WallClock;
 use chips::{CHIPS, Chip};
@@ -30,6 +31,7 @@ const COARSE_NS: u64 = 5_000_000;
 
 static CLOCK: Clock = Clock::new();
 static WALL: WallClock = WallClock::new();
+static PAGE: ClockPage = ClockPage::new();
 static RTC: IrqLock<Option<Rtc<RealPorts>>> = IrqLock::new(Rank::Rtc, None);
 
 /// What the command line says.
@@ -115,9 +117,34 @@ fn measure_tsc(found: &Found) -> (Tsc, Option<Rate>, Option<Coarse>) {
     }
 }
 
+/// Changes the clock, as all do who change it: programs that read the clock page ask the kernel meanwhile.
+fn change(how: impl FnOnce(&Clock) -> Result<(), Busy>) -> Result<(), Busy> {
+    let change = PAGE.begin().ok_or(Busy)?;
+    let result = how(&CLOCK);
+    change.end(CLOCK.line(), WALL.offset_ns());
+    result
+}
+
+/// The page that programs read the clock by; see `proc::vdso` for where they have it.
+pub fn page() -> &'static ClockPage {
+    &PAGE
+}
+
+/// Sets the time of day. Not from interrupts: it waits for a change of the clock that is under way.
+pub fn set_unix_ns(unix_ns: i64) {
+    while change(|_| {
+        WALL.set(unix_ns, now_ns());
+        Ok(())
+    })
+    .is_err()
+    {
+        core::hint::spin_loop();
+    }
+}
+
 /// Starts the clock. The log's lines go by it from here on: their time goes on from where it was.
 fn start(timebase: Timebase) {
-    if CLOCK.start(&CHIPS, timebase, crate::log::now_ns()).is_ok() {
+    if change(|clock| clock.start(&CHIPS, timebase, crate::log::now_ns())).is_ok() {
         crate::log::follow(now_ns);
     }
 }
@@ -155,7 +182,7 @@ fn set_wall_clock() {
     match read_rtc() {
         Ok(now) => {
             if let Some(unix_ns) = now.unix_ns() {
-                WALL.set(unix_ns, now_ns());
+                set_unix_ns(unix_ns);
                 info!(target: "clock", "it is {now}");
             }
         }

@@ -5,7 +5,7 @@
 //! passes for one that is right. For 24 bits of the PM timer that would be two seconds, for the PIT a fiftieth of one.
 
 use super::chips::{CHIPS, Chip};
-use super::{CLOCK, now_ns, read_rtc, source, tsc_rate};
+use super::{CLOCK, change, now_ns, read_rtc, source, tsc_rate};
 use crate::platform::timers;
 use crate::sync::{IrqLock, Rank};
 use crate::time::NS_PER_SECOND;
@@ -136,7 +136,7 @@ pub fn count_steps(reads: u64) -> Option<Steps> {
     }
     timers::cancel(timer);
     // Nobody changes it now: busy it is not.
-    let _ = CLOCK.set_rate(&CHIPS, rate);
+    let _ = change(|clock| clock.set_rate(&CHIPS, rate));
     steps.took_ns = now_ns() - start;
     steps.changes = CHANGES.load(Ordering::Relaxed) - first_change;
     Some(steps)
@@ -146,7 +146,7 @@ fn change_rate(_: usize) {
     let Some(rate) = *RATE.lock() else { return };
     let faster = CHANGES.load(Ordering::Relaxed) % 2 == 0;
     let (bent, _) = rate.slewed(if faster { CHANGE_NS_A_SECOND } else { -CHANGE_NS_A_SECOND }, NS_PER_SECOND);
-    if CLOCK.set_rate(&CHIPS, bent).is_ok() {
+    if change(|clock| clock.set_rate(&CHIPS, bent)).is_ok() {
         CHANGES.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -10,7 +10,7 @@
 //! code that its interrupt has interrupted) comes back a moment later. A TSC that was dropped stays dropped.
 
 use super::chips::{CHIPS, Chip};
-use super::{CLOCK, measured_by, now_ns, tsc_rate};
+use super::{CLOCK, change, measured_by, now_ns, tsc_rate};
 use crate::platform::pc::alarm;
 use crate::platform::timers::{self, Timer};
 use crate::sync::{IrqLock, Rank};
@@ -92,7 +92,7 @@ fn keep_fresh() {
 
 /// Reads the clock's counter before it comes round. Should somebody else just be changing the clock: that does as well.
 pub fn refresh(_: usize) {
-    let _ = CLOCK.refresh(&CHIPS);
+    let _ = change(|clock| clock.refresh(&CHIPS));
 }
 
 /// One step of the refinement.
@@ -110,7 +110,7 @@ fn refine(step: usize) {
     if tsc_rate().is_none() {
         return;
     }
-    if CLOCK.set_rate(&CHIPS, estimate.rate).is_err() {
+    if change(|clock| clock.set_rate(&CHIPS, estimate.rate)).is_err() {
         let _ = timers::at(now_ns() + BUSY_NS, refine, step);
         return;
     }
@@ -159,7 +159,7 @@ fn drop_tsc(state: &mut State, why: Tsc, words: fmt::Arguments<'_>) -> bool {
     found.tsc = why;
     let Some(choice) = choice::choose(found) else { return false };
     let Some(timebase) = Chip::of(choice.clock).timebase() else { return false };
-    if CLOCK.switch(&CHIPS, timebase).is_err() {
+    if change(|clock| clock.switch(&CHIPS, timebase)).is_err() {
         return false;
     }
     (state.watchdog, state.refiner) = (None, None);
@@ -196,5 +196,5 @@ pub fn stray(ppm: i64) -> bool {
     let Some(rate) = tsc_rate() else { return false };
     let hz = i128::from(rate.hz()) * 1_000_000 / (1_000_000 + i128::from(ppm)).max(1);
     let wrong = u64::try_from(hz).ok().and_then(Rate::from_hz);
-    wrong.is_some_and(|wrong| CLOCK.set_rate(&CHIPS, wrong).is_ok())
+    wrong.is_some_and(|wrong| change(|clock| clock.set_rate(&CHIPS, wrong)).is_ok())
 }

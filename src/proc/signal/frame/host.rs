@@ -6,17 +6,13 @@
 use super::super::altstack::AltStack;
 use super::super::number::Signal;
 use super::*;
-use core::arch::global_asm;
+use crate::arch::x86_64::sigreturn;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 use std::vec::Vec;
 
 unsafe extern "C" {
     fn syscall(number: i64, ...) -> i64;
-    fn sis_test_restorer();
-    fn sis_test_sigreturn(rsp: u64);
-    fn sis_test_landing();
-    static mut sis_test_seen: [u64; 8];
 }
 
 const RT_SIGACTION: i64 = 13;
@@ -26,51 +22,6 @@ const TGKILL: i64 = 234;
 /// Linux's selectors, which are not this kernel's.
 const LINUX_CS: u16 = 0x33;
 const LINUX_SS: u16 = 0x2B;
-
-// The way back out of a handler; a jump into a frame; and where that frame leads: it notes what it finds and goes back.
-global_asm!(
-    ".globl sis_test_restorer, sis_test_sigreturn, sis_test_landing, sis_test_seen",
-    ".pushsection .text",
-    "sis_test_restorer:",
-    "mov eax, 15",
-    "syscall",
-    "sis_test_sigreturn:",
-    "push rbx",
-    "push rbp",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
-    "mov [rip + sis_test_stack], rsp",
-    "mov rsp, rdi",
-    "mov eax, 15",
-    "syscall",
-    "ud2",
-    "sis_test_landing:",
-    "mov [rip + sis_test_seen], rax",
-    "mov [rip + sis_test_seen + 8], rcx",
-    "mov [rip + sis_test_seen + 16], r11",
-    "mov [rip + sis_test_seen + 24], r15",
-    "mov [rip + sis_test_seen + 32], rsp",
-    "movq [rip + sis_test_seen + 40], xmm0",
-    "lea rsp, [rip + sis_test_seen + 56]",
-    "pushfq",
-    "mov rsp, [rip + sis_test_stack]",
-    "cld",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
-    "pop rbp",
-    "pop rbx",
-    "ret",
-    ".popsection",
-    ".pushsection .bss",
-    ".balign 16",
-    "sis_test_seen: .zero 64",
-    "sis_test_stack: .zero 8",
-    ".popsection",
-);
 
 /// A frame that Linux has made: everything from it up to the end of the floating-point state.
 struct Captured {
@@ -118,7 +69,7 @@ fn capture(signal: u8) -> Captured {
     let action = Action {
         handler: handler as *const () as u64,
         flags: Flags::RESTORER | Flags::SIGINFO,
-        restorer: sis_test_restorer as *const () as u64,
+        restorer: sigreturn::restorer(),
         mask: SigSet::of(&[Signal::WINCH]),
     };
     let mut captured = Captured { address: 0, bytes: Vec::new() };
@@ -161,7 +112,7 @@ fn linux_makes_the_same_frame_of_the_same_registers() {
     let action = Action {
         handler: handler as *const () as u64,
         flags: Flags::RESTORER | Flags::SIGINFO,
-        restorer: sis_test_restorer as *const () as u64,
+        restorer: sigreturn::restorer(),
         mask: SigSet::EMPTY,
     };
     let fault = LastFault {
@@ -199,7 +150,7 @@ fn linux_takes_a_frame_that_was_made_here() {
     area[512..520].copy_from_slice(&3u64.to_le_bytes());
     let rsp = address + 0x8010;
     let mut registers = TrapFrame {
-        rip: sis_test_landing as *const () as u64,
+        rip: sigreturn::landing(),
         // DF and CF.
         rflags: 0x603,
         cs: LINUX_CS.into(),
@@ -219,10 +170,9 @@ fn linux_takes_a_frame_that_was_made_here() {
     // SAFETY: the memory is as large; the frame in it leads to the landing, which goes back to where this was.
     let seen = unsafe {
         memory.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(stack.bytes.as_ptr(), stack.bytes.len());
-        sis_test_sigreturn(registers.rsp + 8);
-        sis_test_seen
+        sigreturn::into_frame(registers.rsp + 8)
     };
-    assert_eq!(seen[..5], [0xAA, 0xCC, 11, 15, rsp]);
-    assert_eq!(seen[5], 0x1122_3344_5566_7788);
-    assert_eq!(seen[6] & 0xCFF, 0x403, "the flags are the frame's");
+    assert_eq!([seen.rax, seen.rcx, seen.r11, seen.r15, seen.rsp], [0xAA, 0xCC, 11, 15, rsp]);
+    assert_eq!(seen.xmm0, 0x1122_3344_5566_7788);
+    assert_eq!(seen.rflags & 0xCFF, 0x403, "the flags are the frame's");
 }
