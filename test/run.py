@@ -108,6 +108,8 @@ def unittest_summary(text):
 SAMPLE, LONG = 1_000_000, 20_000_000
 # Damaged initramfs images, likewise; with every run of the tests it is 20,000.
 LONG_IMAGES = 1_000_000
+# Programs' files and signal frames that are full of lies, likewise; with every run of the tests it is 50,000 of each.
+LONG_PROGRAMS = 1_000_000
 # Random operations on memory management's parts, of the long fuzzer; with every run of the tests it is 100,000.
 LONG_MEMORY = 1_000_000
 
@@ -136,6 +138,15 @@ def run_initramfs_fuzz(count, images, seed):
     command = ["env", *settings, TEST / "tools" / "toolchain.sh", "host", "test", "--lib", "-q", "initramfs::fuzz", "--", "--nocapture"]
     summary = fuzz_summary(images, r"initramfs fuzz: (\d+) images", "damaged initramfs images")
     host_tests(count, f"host: damaged initramfs images, {' '.join(settings)}", command, summary)
+
+
+def run_program_fuzz(count, number, seed):
+    """What programs hand to the kernel in one piece: their files, and the frames that they return from signals by."""
+    settings = [f"SIS_FUZZ={number}", f"SIS_FUZZ_SEED={seed}"]
+    for part, said, what in (("proc::elf::fuzz", r"elf fuzz: (\d+) damaged", "damaged programs"),
+                             ("signal::frame::fuzz", r"sigreturn fuzz: (\d+) hostile", "hostile signal frames")):
+        command = ["env", *settings, TEST / "tools" / "toolchain.sh", "host", "test", "--lib", "-q", part, "--", "--nocapture"]
+        host_tests(count, f"host: {what}, {' '.join(settings)}", command, fuzz_summary(number, said, what))
 
 
 def run_memory_fuzz(count, operations, seed):
@@ -218,6 +229,7 @@ def main():
         if args.fuzz and not args.k:
             run_host_fuzz(count, LONG, random.randrange(1 << 32))
             run_initramfs_fuzz(count, LONG_IMAGES, random.randrange(1 << 32))
+            run_program_fuzz(count, LONG_PROGRAMS, random.randrange(1 << 32))
             run_memory_fuzz(count, LONG_MEMORY, random.randrange(1 << 32))
         run_cases(count, cases, outputs, 1 if args.cpus else max(1, args.j))
     except KeyboardInterrupt:

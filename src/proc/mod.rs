@@ -7,10 +7,13 @@
 //! - [`exec`]: `#!`, the arguments, the stack that a program finds, and where its memory lies.
 //! - [`signal`]: what is sent to a program, what becomes of it, and how a handler is called and left.
 //! - [`tree`]: who descends from whom, who belongs together, who waits for whose end.
+//! - [`ids`]: who it is and may become; [`limits`]: how much it may have.
 //! - [`vdso`]: the code that a program is given to tell the time.
 
 pub mod elf;
 pub mod exec;
+pub mod ids;
+pub mod limits;
 pub mod memory;
 pub mod signal;
 pub mod tree;
@@ -18,8 +21,6 @@ pub mod vdso;
 
 /// The signal that tells a parent of its child.
 pub const SIGCHLD: u8 = 17;
-
-pub mod limits;
 
 #[cfg(target_os = "none")]
 pub mod alarm;
