@@ -95,6 +95,8 @@ pub enum Errno {
     Eopnotsupp = 95,
     /// Out of time.
     Etimedout = 110,
+    /// More than a user's share of the disk.
+    Edquot = 122,
     /// ERESTARTSYS, which no program sees: a signal came before anything was done. On the way back to the program this
     /// becomes [`Self::Eintr`] if it handles that signal and wants to know (no SA_RESTART); else the call is made again.
     Erestart = 512,
@@ -162,6 +164,7 @@ impl core::fmt::Display for Errno {
             Self::Eoverflow => "too large for its type",
             Self::Eopnotsupp => "not supported for this",
             Self::Etimedout => "out of time",
+            Self::Edquot => "more than the quota",
             Self::Erestart => "to be done again after a signal",
         };
         f.write_str(words)

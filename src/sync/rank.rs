@@ -99,6 +99,8 @@ ranks! {
     spin {
         SpinOuter "outer experiment",
         SpinInner "inner experiment",
+        // Who has address spaces visited, or makes one.
+        Spaces "list of address spaces",
         // A process's open files; its root and directory.
         Descriptors "file descriptors",
         FsContext "root and directory",
