@@ -95,6 +95,8 @@ pub enum Errno {
     Eopnotsupp = 95,
     /// Out of time.
     Etimedout = 110,
+    /// More than a user's share of the disk.
+    Edquot = 122,
     /// ERESTARTSYS, which no program sees: a signal came before anything was done. On the way back to the program this
     /// becomes [`Self::Eintr`] if it handles that signal and wants to know (no SA_RESTART); else the call is made again.
     Erestart = 512,
@@ -171,6 +173,7 @@ impl core::fmt::Display for Errno {
             Self::Erestart | Self::Erestartnointr | Self::Erestartnohand | Self::Erestartblock => {
                 "to be done again after a signal"
             }
+            Self::Edquot => "more than the quota",
         };
         f.write_str(words)
     }

@@ -22,6 +22,7 @@ use super::flags::OpenFlags;
 use super::locks::FileLocks;
 use super::mode::{self, Device, Kind};
 use super::mount::Path;
+use super::pages::Pages;
 use super::refs::{Counted, Last, Ref};
 use super::super_block::SuperBlock;
 use super::time::{Time, Times};
@@ -171,6 +172,11 @@ pub trait InodeOps: Send + Sync {
     fn truncate(&self, inode: &Inode, size: u64) -> Result<()> {
         let _ = (inode, size);
         Err(Errno::Einval)
+    }
+
+    /// Its bytes, if they are in the page cache: then it can be mapped.
+    fn pages(&self) -> Option<&Pages> {
+        None
     }
 
     /// Attributes are about to be changed so: the last chance to refuse, and to write it down.

@@ -9,7 +9,11 @@
 //! called with a lock that spins held, nor with one that a page fault of the same file would need.
 
 use super::Result;
+use super::pagecache::Piece;
 use crate::errno::Errno;
+
+/// Bytes that pass through the stack at a time, between a page of the cache and who has no direct way.
+const BOUNCE: usize = 256;
 
 /// Takes bytes.
 pub trait Sink {
@@ -17,6 +21,22 @@ pub trait Sink {
     fn room(&self) -> usize;
     /// Takes `bytes`, of which there are no more than it wants; returns how many. Fewer: it takes no more at all.
     fn put(&mut self, bytes: &[u8]) -> usize;
+    /// Takes bytes of a page that others may be changing meanwhile; else as [`put`](Self::put). Whoever can copy from such
+    /// a page directly does, and saves a copy.
+    fn put_piece(&mut self, piece: Piece<'_>) -> usize {
+        let mut some = [0; BOUNCE];
+        let mut done = 0;
+        while done < piece.len() {
+            let some = &mut some[..(piece.len() - done).min(BOUNCE)];
+            piece.part(done, some.len()).copy_out(some);
+            let put = self.put(some);
+            done += put;
+            if put < some.len() {
+                break;
+            }
+        }
+        done
+    }
     /// Takes that many zeroes.
     fn put_zeroes(&mut self, len: usize) -> usize {
         const ZEROES: [u8; 256] = [0; 256];
@@ -39,6 +59,22 @@ pub trait Source {
     fn left(&self) -> usize;
     /// Fills `to`, which is no longer than what it has; returns how much of it. Less: it gives no more at all.
     fn take(&mut self, to: &mut [u8]) -> usize;
+    /// Fills bytes of a page that others may be looking at; else as [`take`](Self::take). Whoever can copy to such a page
+    /// directly does, and saves a copy.
+    fn take_piece(&mut self, to: Piece<'_>) -> usize {
+        let mut some = [0; BOUNCE];
+        let mut done = 0;
+        while done < to.len() {
+            let some = &mut some[..(to.len() - done).min(BOUNCE)];
+            let taken = self.take(some);
+            to.part(done, taken).copy_in(&some[..taken]);
+            done += taken;
+            if taken < some.len() {
+                break;
+            }
+        }
+        done
+    }
     /// No file may become larger than this by it (`RLIMIT_FSIZE`).
     fn file_size_limit(&self) -> u64 {
         u64::MAX
@@ -73,6 +109,13 @@ impl Sink for Into<'_> {
         self.len += len;
         len
     }
+
+    fn put_piece(&mut self, piece: Piece<'_>) -> usize {
+        let len = piece.len().min(self.room());
+        piece.copy_out(&mut self.buffer[self.len..self.len + len]);
+        self.len += len;
+        len
+    }
 }
 
 /// A buffer of the kernel's, to be read.
@@ -87,6 +130,14 @@ impl Source for From<'_> {
         let len = to.len().min(self.0.len());
         let (now, later) = self.0.split_at(len);
         to[..len].copy_from_slice(now);
+        self.0 = later;
+        len
+    }
+
+    fn take_piece(&mut self, to: Piece<'_>) -> usize {
+        let len = to.len().min(self.0.len());
+        let (now, later) = self.0.split_at(len);
+        to.copy_in(now);
         self.0 = later;
         len
     }

@@ -22,7 +22,7 @@ use crate::fs::refs::Ref;
 use crate::fs::super_block::FsType;
 use crate::fs::tmpfs::{self, Options};
 use crate::fs::unpack::Unpacker;
-use crate::fs::{self, Result, devfs, devices, pipe};
+use crate::fs::{self, Result, devfs, devices, mapped, pipe};
 use crate::mm::{frames, pressure};
 use log::{error, info};
 use spin::Once;
@@ -84,6 +84,7 @@ fn make() -> Result<Files> {
 pub fn init(initrd: &[u8]) {
     assert!(devices::init() && pipe::files::init(), "the first drivers have a place");
     assert!(pressure::register(&SHRINKER), "there is a place for one more who gives memory back");
+    mapped::init();
     tmpfs::set_default_limit(frames::managed_frames() / 2);
     let files = match make() {
         Ok(files) => FILES.call_once(|| files),

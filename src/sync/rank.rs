@@ -103,6 +103,8 @@ ranks! {
         Processes "tree of processes",
         ProcessParts "process's parts",
         Hostname "machine's name",
+        // Who has address spaces visited, or makes one.
+        Spaces "list of address spaces",
         // A process's open files; its root and directory.
         Descriptors "file descriptors",
         FsContext "root and directory",

@@ -3,7 +3,9 @@
 
 extern crate alloc;
 
+use super::super::refs::{Counted, Ref};
 use super::bytes::Piece;
+use crate::errno::Errno;
 use crate::mm::addr::Frame;
 use core::ops::Range;
 
@@ -104,6 +106,28 @@ impl Error {
     }
 }
 
+impl From<Error> for Errno {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Io => Self::Eio,
+            Error::NoMemory => Self::Enomem,
+            Error::Fault => Self::Efault,
+            Error::Invalid => Self::Einval,
+            Error::TooLarge => Self::Efbig,
+            Error::NoSpace => Self::Enospc,
+            Error::ReadOnly => Self::Erofs,
+            Error::Quota => Self::Edquot,
+        }
+    }
+}
+
+impl Ref<dyn Backing> {
+    /// What keeps the pages of many files, a file system say.
+    pub fn backing<T: Backing>(backing: Ref<T>) -> Self {
+        backing.coerce(|at| at as *mut Counted<dyn Backing>)
+    }
+}
+
 /// Where a file's pages are when they are not in the cache. Pages are numbered from the file's beginning.
 ///
 /// Except for [`release`](Self::release) all of it may sleep. No lock that spins is held; an address space's may be, and
@@ -136,6 +160,13 @@ pub trait Backing: Send + Sync + 'static {
     /// A page that was clean, or not there, is going to be dirty: room is reserved for it. Where nothing
     /// [`keeps`](Self::keeps) pages, each that gets to be there is asked for once.
     fn reserve(&self, page: u64) -> Result<(), Error>;
+
+    /// Whether that many pages could be [reserved](Self::reserve) now; so that a request for too many is refused before it
+    /// has begun.
+    fn could_reserve(&self, pages: u64) -> Result<(), Error> {
+        let _ = pages;
+        Ok(())
+    }
 
     /// That many pages that were reserved are not there any more. Only called where nothing
     /// [`keeps`](Self::keeps) pages. Does not sleep.
@@ -184,6 +215,10 @@ macro_rules! forward {
                 (**self).reserve(page)
             }
 
+            fn could_reserve(&self, pages: u64) -> Result<(), Error> {
+                (**self).could_reserve(pages)
+            }
+
             fn release(&self, pages: u64) {
                 (**self).release(pages);
             }
@@ -198,4 +233,4 @@ macro_rules! forward {
         }
     )*};
 }
-forward!(alloc::boxed::Box<B>, alloc::sync::Arc<B>);
+forward!(alloc::boxed::Box<B>, alloc::sync::Arc<B>, Ref<B>);

@@ -39,6 +39,7 @@
 //! Lookups take `pages`, one short spinning lock for each file. It could be an epoch's read section, once switches of
 //! threads report quiescent states.
 
+mod allocate;
 pub mod bytes;
 pub mod cache;
 pub mod env;
@@ -54,7 +55,7 @@ mod reclaim;
 mod resize;
 mod state;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 pub mod tree;
 mod write;
 mod writeback;
@@ -63,7 +64,6 @@ pub use bytes::{Piece, Sink, Source};
 pub use cache::Cache;
 pub use env::{Backing, Env, Error, FileId};
 pub use errors::Seen;
-pub use mapped::{File, Mapped, Shown};
 pub use readahead::ReadAhead;
 
 use crate::boot::layout::PAGE_SIZE;
@@ -120,6 +120,12 @@ impl<E: Env, B: Backing> Mapping<E, B> {
         self.inner.size()
     }
 
+    /// How many pages of it are in memory. Takes no lock.
+    #[inline]
+    pub fn pages_there(&self) -> u64 {
+        self.inner.there()
+    }
+
     /// Sets the size of a file that has no page in memory, when it is read from its inode. Changes nothing else.
     pub fn set_size(&self, size: u64) {
         self.inner.set_size(size);
@@ -153,6 +159,12 @@ impl<E: Env, B: Backing> Mapping<E, B> {
     /// Zeroes these bytes and gives back whatever kept whole pages of them. The size stays. `FALLOC_FL_PUNCH_HOLE`.
     pub fn punch_hole(&self, bytes: Range<u64>) -> Result<(), Error> {
         self.inner.punch_hole(bytes)
+    }
+
+    /// Has all pages of these bytes in memory, past the end too, of a file that is nowhere else; with `grow` the file is at
+    /// least as long afterwards. ENOSPC, ENOMEM, EFBIG: then none is there that was not, unless somebody uses it by now.
+    pub fn allocate(&self, bytes: Range<u64>, grow: bool) -> Result<(), Error> {
+        self.inner.allocate(bytes, grow)
     }
 
     /// Writes what is dirty in these bytes and waits until it, and what was on its way, has been written. An error that

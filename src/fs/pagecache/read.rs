@@ -75,15 +75,7 @@ impl<E: Env, B: Backing> Inner<E, B> {
                 let page = pages.tree.next(Tag::There, first)?;
                 return Some((page * PAGE_SIZE).max(offset)).filter(|&at| at < pages.size);
             }
-            let mut page = first;
-            while let Some(leaf) = pages.tree.leaf(page) {
-                let run = (!(leaf.word(Tag::There) >> (page % 64))).trailing_zeros() as u64;
-                if run < 64 - page % 64 {
-                    page += run;
-                    break;
-                }
-                page += 64 - page % 64;
-            }
+            let page = pages.tree.next_gap(first);
             Some((page * PAGE_SIZE).max(offset).min(pages.size))
         })
     }

@@ -57,7 +57,8 @@ impl<E: Env, B: Backing> Inner<E, B> {
 
     pub fn punch_hole(&self, bytes: Range<u64>) -> Result<(), Error> {
         let _turn = self.writers.lock();
-        let (start, end) = (bytes.start, bytes.end.min(self.size()));
+        // Of a file that is nowhere else there may be pages past the end, that were asked for.
+        let (start, end) = (bytes.start, if self.keeps { bytes.end.min(self.size()) } else { bytes.end });
         if start >= end {
             return Ok(());
         }

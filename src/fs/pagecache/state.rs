@@ -9,9 +9,9 @@ use super::errors::Errors;
 use super::tree::{Tag, Tags, Tree};
 use super::{Counts, PAGE_SIZE};
 use crate::mm::addr::Frame;
+use crate::mm::vma::room;
 use crate::sync::{Mutex, Rank, SpinLock};
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -22,8 +22,7 @@ pub const RUN: usize = 32;
 
 /// A box that can be refused: a vector of one.
 pub fn boxed<T>(value: T) -> Result<Box<T>, Error> {
-    let mut vec = Vec::new();
-    vec.try_reserve_exact(1).map_err(|_| Error::NoMemory)?;
+    let mut vec = room::with_room(1).map_err(|_| Error::NoMemory)?;
     vec.push(value);
     let slice = Box::into_raw(vec.into_boxed_slice());
     // SAFETY: a box of a slice of one has the layout of a box of that one.
@@ -70,8 +69,9 @@ pub struct Inner<E: Env, B: Backing> {
     /// Writers and truncaters take turns.
     pub writers: Mutex<()>,
     pages: SpinLock<Pages>,
-    /// What `pages.size` is, for who takes no lock.
+    /// What `pages.size` is, and how many pages there are, for who takes no lock.
     size: AtomicU64,
+    there: AtomicU64,
     /// Areas of address spaces that show it.
     pub mapped: AtomicUsize,
     pub errors: Errors,
@@ -137,6 +137,7 @@ impl<E: Env, B: Backing> Inner<E, B> {
             writers: Mutex::new(Rank::FileWriters, ()),
             pages: SpinLock::new(Rank::FilePages, pages),
             size: AtomicU64::new(size),
+            there: AtomicU64::new(0),
             mapped: AtomicUsize::new(0),
             errors: Errors::new(),
             membership: Membership::new(),
@@ -154,6 +155,12 @@ impl<E: Env, B: Backing> Inner<E, B> {
     #[inline]
     pub fn size(&self) -> u64 {
         self.size.load(Ordering::Acquire)
+    }
+
+    /// Pages in memory, at some moment.
+    #[inline]
+    pub fn there(&self) -> u64 {
+        self.there.load(Ordering::Relaxed)
     }
 
     pub fn set_size(&self, size: u64) {
@@ -182,6 +189,7 @@ impl<E: Env, B: Backing> Inner<E, B> {
         let before = pages.counts();
         let result = change(&mut pages);
         let after = pages.counts();
+        self.there.store(after.pages, Ordering::Relaxed);
         drop(pages);
         self.account(before, after);
         result
@@ -193,6 +201,7 @@ impl<E: Env, B: Backing> Inner<E, B> {
         let before = pages.counts();
         let result = change(&mut pages);
         let after = pages.counts();
+        self.there.store(after.pages, Ordering::Relaxed);
         drop(pages);
         self.account(before, after);
         Some(result)

@@ -408,6 +408,19 @@ impl Tree {
         None
     }
 
+    /// The first page from `from` on that is not there.
+    pub fn next_gap(&self, from: u64) -> u64 {
+        let mut page = from;
+        while let Some(leaf) = self.leaf(page) {
+            let run = u64::from((!(leaf.word(Tag::There) >> (page % 64))).trailing_zeros());
+            if run < 64 - page % 64 {
+                return page + run;
+            }
+            page += 64 - page % 64;
+        }
+        page
+    }
+
     /// The first page of the next leaf at or behind that of `from`, if there is one.
     pub fn next_leaf(&self, from: u64) -> Option<u64> {
         let page = self.next(Tag::There, from & !(WAYS as u64 - 1))?;

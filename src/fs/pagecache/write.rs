@@ -11,6 +11,17 @@ use super::tree::{Spare, Tag};
 use super::{PAGE_SIZE, Position, Written};
 use crate::mm::addr::Frame;
 
+/// Where a page may be put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Before the end of the file.
+    Within,
+    /// Anywhere; the file reaches at least to that byte then. For who has `writers`, as the next.
+    Grow(u64),
+    /// Anywhere. Past the end it is a page that nobody finds until the file gets there.
+    Anywhere,
+}
+
 /// Pages that are written before it is asked whether too much is dirty.
 const BALANCE: u64 = 16;
 
@@ -166,21 +177,23 @@ impl<E: Env, B: Backing> Inner<E, B> {
             &[Tag::UpToDate, Tag::Referenced]
         };
         let end = page * PAGE_SIZE + end as u64;
-        self.insert(page, frame, tags, Some(end)).inspect_err(|_| self.unreserve(1))
+        self.insert(page, frame, tags, Place::Grow(end)).inspect_err(|_| self.unreserve(1))
     }
 
-    /// Puts a page there that is good. False if there is one, or if it is past the end; `end` makes the file longer.
-    pub fn insert(&self, page: u64, frame: Frame, tags: &[Tag], end: Option<u64>) -> Result<bool, Error> {
+    /// Puts a page there that is good. False if there is one, or if `place` forbids it.
+    pub fn insert(&self, page: u64, frame: Frame, tags: &[Tag], place: Place) -> Result<bool, Error> {
         let mut spare = Spare::default();
         loop {
             let inserted = self.change(|pages| {
-                let past_end = end.is_none() && page * PAGE_SIZE >= pages.size;
+                let past_end = place == Place::Within && page * PAGE_SIZE >= pages.size;
                 if past_end || pages.tree.has(page, Tag::There) {
                     return Ok(false);
                 }
                 pages.tree.insert(page, frame, tags, &mut spare)?;
-                let size = pages.size.max(end.unwrap_or(0));
-                self.resize_in(pages, size);
+                if let Place::Grow(end) = place {
+                    let size = pages.size.max(end);
+                    self.resize_in(pages, size);
+                }
                 Ok(true)
             });
             match inserted {

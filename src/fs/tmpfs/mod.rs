@@ -3,15 +3,17 @@
 //! ```text
 //!   Tmpfs      budget of pages and inodes, and all inodes that have a name, by number
 //!   Node       what an inode is: a directory, bytes, a link's target, or nothing more than its mode
-//!   dir        names to numbers            pages      bytes
+//!   dir        names to numbers
 //! ```
+//!
+//! A file's bytes are pages of the page cache that nothing keeps: they are the file, and stay as long as it has them. The
+//! file system is their backing, and counts them.
 //!
 //! Directories name inodes by number, and the file system keeps the inodes: so nothing refers to anything below it, and
 //! the end of the file system, or of a tree of a million levels, is the end of a list.
 
 mod dir;
 mod options;
-mod pages;
 
 pub use options::Options;
 
@@ -22,6 +24,8 @@ use super::flags::{FallocateFlags, Whence};
 use super::inode::{Birth, Inode, InodeOps, Name, New, Rename};
 use super::io::{Sink, Source};
 use super::mode::{Device, Kind};
+use super::pagecache::{self, Backing, Piece, ReadAhead};
+use super::pages::{self, Pages};
 use super::refs::Ref;
 use super::super_block::{FsFlags, FsOps, FsType, StatFs, SuperBlock};
 use super::time::{Time, Times};
@@ -33,7 +37,6 @@ use alloc::vec::Vec;
 use core::any::Any;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use dir::{Dir, Target};
-use pages::Pages;
 
 /// As `statfs` knows it.
 pub const MAGIC: u32 = 0x0102_1994;
@@ -65,10 +68,9 @@ impl Budget {
         }
     }
 
-    fn could_take(&self, count: u64) -> Result<()> {
+    fn could_take(&self, count: u64) -> bool {
         let used = self.used.load(Ordering::Relaxed).checked_add(count);
-        let fits = used.is_some_and(|used| used <= self.limit.load(Ordering::Relaxed));
-        if fits { Ok(()) } else { Err(Errno::Enospc) }
+        used.is_some_and(|used| used <= self.limit.load(Ordering::Relaxed))
     }
 
     fn give_back(&self, count: u64) {
@@ -136,6 +138,33 @@ impl Tmpfs {
         if (number as usize) < table.inodes.len() && table.free.len() < table.free.capacity() {
             table.free.push(number as u32);
         }
+    }
+}
+
+/// Of all its files.
+impl Backing for Tmpfs {
+    fn keeps(&self) -> bool {
+        false
+    }
+
+    fn read(&self, _: u64, _: &[Piece<'_>]) -> core::result::Result<(), pagecache::Error> {
+        Err(pagecache::Error::Io)
+    }
+
+    fn write(&self, _: u64, _: &[Piece<'_>], _: u64) -> core::result::Result<(), pagecache::Error> {
+        Err(pagecache::Error::Io)
+    }
+
+    fn reserve(&self, _: u64) -> core::result::Result<(), pagecache::Error> {
+        self.pages.take(1).map_err(|_| pagecache::Error::NoSpace)
+    }
+
+    fn could_reserve(&self, pages: u64) -> core::result::Result<(), pagecache::Error> {
+        if self.pages.could_take(pages) { Ok(()) } else { Err(pagecache::Error::NoSpace) }
+    }
+
+    fn release(&self, pages: u64) {
+        self.pages.give_back(pages);
     }
 }
 
@@ -233,7 +262,7 @@ impl Node {
     ) -> Result<Ref<Inode>> {
         let content = match new.kind {
             Kind::Directory => Content::Dir(RwMutex::new(Rank::FsData, Dir::new())),
-            Kind::Regular => Content::File(Pages::new()),
+            Kind::Regular => Content::File(pages::new(Ref::backing(fs.clone()), 0)?),
             Kind::Symlink => {
                 let mut target = Vec::new();
                 room::reserve(&mut target, new.target.len()).map_err(|_| Errno::Enomem)?;
@@ -412,19 +441,22 @@ impl InodeOps for Node {
 
     fn blocks(&self) -> u64 {
         match &self.content {
-            Content::File(pages) => pages.count() * (PAGE_SIZE / 512),
+            Content::File(pages) => pages.pages_there() * (PAGE_SIZE / 512),
             _ => 0,
         }
     }
 
     fn truncate(&self, _: &Inode, size: u64) -> Result<()> {
         match &self.content {
-            Content::File(_) if i64::try_from(size).is_err() => Err(Errno::Efbig),
-            Content::File(pages) => {
-                pages.truncate(size, &self.fs.pages);
-                Ok(())
-            }
+            Content::File(pages) => Ok(pages.truncate(size)?),
             _ => Err(Errno::Einval),
+        }
+    }
+
+    fn pages(&self) -> Option<&Pages> {
+        match &self.content {
+            Content::File(pages) => Some(pages),
+            _ => None,
         }
     }
 
@@ -433,8 +465,12 @@ impl InodeOps for Node {
     }
 
     fn evict(&self, inode: &Inode) {
-        if let Content::File(pages) = &self.content {
-            pages.truncate(0, &self.fs.pages);
+        // Now, and not with the inode's memory.
+        if let Content::File(pages) = &self.content
+            && pages.pages_there() != 0
+        {
+            let punched = pages.punch_hole(0..i64::MAX as u64);
+            debug_assert!(punched.is_ok(), "there is nothing that could refuse");
         }
         self.fs.inodes.give_back(1);
         self.fs.free_number(inode.number);
@@ -444,14 +480,14 @@ impl InodeOps for Node {
 impl FileOps for Node {
     fn read(&self, _: &File, to: &mut dyn Sink, at: u64) -> Result<usize> {
         match &self.content {
-            Content::File(pages) => pages.read(to, at),
+            Content::File(pages) => pages::read(pages, to, at, &ReadAhead::new()),
             _ => Err(Errno::Einval),
         }
     }
 
     fn write(&self, _: &File, from: &mut dyn Source, at: u64) -> Result<usize> {
         match &self.content {
-            Content::File(pages) => pages.write(from, at, &self.fs.pages),
+            Content::File(pages) => pages::write(pages, from, at),
             _ => Err(Errno::Einval),
         }
     }
@@ -486,11 +522,10 @@ impl FileOps for Node {
     fn fallocate(&self, _: &File, flags: FallocateFlags, offset: u64, len: u64) -> Result<()> {
         let Content::File(pages) = &self.content else { return Err(Errno::Eopnotsupp) };
         if flags.contains(FallocateFlags::PUNCH_HOLE) {
-            pages.punch(offset, offset + len, &self.fs.pages);
-            return Ok(());
+            return Ok(pages.punch_hole(offset..offset + len)?);
         }
         let keeps = flags.contains(FallocateFlags::KEEP_SIZE);
-        pages.allocate(offset, offset + len, !keeps, &self.fs.pages)
+        Ok(pages.allocate(offset..offset + len, !keeps)?)
     }
 }
 

@@ -10,8 +10,8 @@
 //! Nothing is there until it is touched: `task::fault`.
 
 use crate::boot::layout::{PAGE_SIZE, USER_END};
-use crate::mm::space::Memory;
-use crate::mm::space::live::{KernelEnv, UserSpace};
+use crate::mm::space::live::{KernelEnv, ListedSpace, SPACES, UserSpace};
+use crate::mm::space::{Memory, Shown};
 use crate::mm::vma::Error;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::room;
@@ -38,7 +38,7 @@ pub struct Space {
 
 struct Inner {
     clones: AtomicUsize,
-    space: UserSpace,
+    space: ListedSpace,
     entry: u64,
     name: &'static str,
 }
@@ -52,7 +52,7 @@ impl Space {
     /// Maps a program: from [`TEXT`] on, or so that it ends where the user's half does. ENOMEM.
     pub fn new(name: &'static str, program: &[u8], at_the_end: bool) -> Result<Self, Error> {
         let limits = Limits { stack: Some(STACK_SIZE), ..Limits::default() };
-        let space = UserSpace::new(KernelEnv, Layout::with_stack(Some(STACK_SIZE)), limits)?;
+        let space = ListedSpace::new(&SPACES, KernelEnv, Layout::with_stack(Some(STACK_SIZE)), limits)?;
         if at_the_end {
             let before = PAGE_SIZE.checked_sub(program.len() as u64).ok_or(Error::NoMemory)?;
             let file = file_of(before, program)?;
@@ -70,7 +70,7 @@ impl Space {
         Self::of(space, TEXT, name)
     }
 
-    fn of(space: UserSpace, entry: u64, name: &'static str) -> Result<Self, Error> {
+    fn of(space: ListedSpace, entry: u64, name: &'static str) -> Result<Self, Error> {
         // A box that can be refused: a vector of one.
         let mut vec = room::with_room(1)?;
         vec.push(Inner { clones: AtomicUsize::new(1), space, entry, name });
@@ -85,7 +85,7 @@ impl Space {
 
     /// A child, as `fork` makes it.
     pub fn fork(&self) -> Result<Self, Error> {
-        Self::of(self.space().fork()?, self.entry(), self.name())
+        Self::of(self.inner().space.fork()?, self.entry(), self.name())
     }
 
     /// Where the program begins.
@@ -148,7 +148,13 @@ impl Drop for Active<'_> {
 
 /// A private mapping, as of a file.
 fn map_file(space: &UserSpace, at: u64, len: u64, prot: Prot, file: &Memory<KernelEnv>) -> Result<(), Error> {
-    let open = OpenFile { file: file.clone(), offset: 0, readable: true, writable: false, no_exec: false };
+    let open = OpenFile {
+        file: Shown::Memory(file.clone()),
+        offset: 0,
+        readable: true,
+        writable: false,
+        no_exec: false,
+    };
     let flags = MapFlags::PRIVATE | MapFlags::FIXED;
     space.map(Mapping { addr: at, len, prot, flags, file: Some(open) }).map(drop)
 }

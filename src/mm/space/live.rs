@@ -8,7 +8,8 @@ use super::super::addr::Frame;
 use super::super::frame::{Dropped, Owner};
 use super::super::{frames, pressure};
 use super::env::{Account, Env, Store};
-use super::{AddressSpace, Memory, poison};
+use super::listed::{List, Listed};
+use super::{AddressSpace, Shown, poison};
 use crate::arch::x86_64::pages;
 use crate::arch::x86_64::paging::{MapError, PageTables, Table, TableMemory, live};
 use crate::platform::kernel_tables::{self, TablePages};
@@ -19,8 +20,14 @@ use spin::Once;
 #[derive(Clone, Copy, Debug)]
 pub struct KernelEnv;
 
-/// What can be mapped as long as there are no files.
-pub type UserSpace = AddressSpace<KernelEnv, Memory<KernelEnv>>;
+/// A program's memory.
+pub type UserSpace = AddressSpace<KernelEnv, Shown<KernelEnv>>;
+
+/// The same in the list of all, [`SPACES`]: only such a one may show files.
+pub type ListedSpace = Listed<KernelEnv, Shown<KernelEnv>>;
+
+/// All of them.
+pub static SPACES: List<KernelEnv, Shown<KernelEnv>> = List::new();
 
 /// The kernel's own tables. Asked for in `init`, since the end of an address space is no place to wait for a lock.
 static KERNEL_ROOT: Once<u64> = Once::new();

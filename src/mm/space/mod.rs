@@ -21,6 +21,7 @@
 
 pub mod env;
 mod fault;
+pub mod listed;
 #[cfg(target_os = "none")]
 pub mod live;
 mod memory;
@@ -28,12 +29,14 @@ mod object;
 mod pages;
 #[cfg(target_os = "none")]
 pub mod poison;
+pub mod shown;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use env::{Account, Content, Env, NoPage, Promises, Provided, Store};
 pub use fault::Outcome;
 pub use memory::Memory;
+pub use shown::{Foreign, ForeignRef, Shown};
 
 use super::vma::Error;
 use super::vma::space::{Advice, Layout, Limits, Mapped, Mapping, RemapFlags, Space};

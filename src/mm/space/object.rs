@@ -77,6 +77,18 @@ impl<E: Env, F: Content<E>> AddressSpace<E, F> {
         bytes: &Range<u64>,
         mut work: impl FnMut(&mut super::pages::UserPages<E>, Range<u64>, u64, bool),
     ) {
+        // Most show nothing of it, and need not be stopped. One that begins to from now on asks the object as it is now.
+        let shows = |inner: &super::Inner<E, F>| {
+            let all = Span::new(0, inner.space.layout().end);
+            inner
+                .space
+                .areas()
+                .overlapping(all)
+                .any(|area| matches!(&area.attr.backing, Backing::Object { object, .. } if is_it(object)))
+        };
+        if !shows(&self.lock.read()) {
+            return;
+        }
         let super::Inner { space, pages } = &mut *self.lock.write();
         for area in space.areas().overlapping(Span::new(0, space.layout().end)) {
             let Backing::Object { object, offset } = &area.attr.backing else { continue };

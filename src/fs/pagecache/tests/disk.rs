@@ -19,6 +19,7 @@ pub const PAGE: usize = PAGE_SIZE as usize;
 
 impl Env for Host {
     fn allocate(&self, zeroed: bool) -> Option<Frame> {
+        crate::mm::vma::room::failing::ask().ok()?;
         loop {
             if let Some(frame) = self.allocate_frame(zeroed) {
                 return Some(frame);

@@ -1,6 +1,6 @@
 //! Tests of the page cache, on frames and a TLB that notice misuse and a disk that is slow and fails.
 
-mod disk;
+pub mod disk;
 mod limits;
 mod model;
 mod program;

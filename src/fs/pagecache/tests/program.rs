@@ -1,40 +1,65 @@
 //! Programs that have files mapped.
 
-use super::disk::{Backed, PAGE, TestFile};
+use super::disk::{PAGE, TestFile};
 use crate::boot::layout::PAGE_SIZE;
-use crate::fs::pagecache::{File, Mapped, Mapping, Shown};
 use crate::mm::addr::Frame;
 use crate::mm::space::tests::machine::{Host, Shows};
 use crate::mm::space::tests::program::RW;
-use crate::mm::space::{AddressSpace, Outcome};
+use crate::mm::space::{AddressSpace, Foreign, ForeignRef, NoPage, Outcome, Provided, Shown};
 use crate::mm::vma::space::{Layout, Limits, MapFlags, OpenFile};
+use core::any::Any;
 use core::ops::Range;
+use core::ptr::NonNull;
 use std::sync::{Arc, Weak};
 
-/// An inode, as far as it matters here.
-#[derive(Clone)]
-pub struct Inode(pub Arc<TestFile>);
+impl Foreign for TestFile {
+    fn page(&self, offset: u64, write: bool) -> Result<Provided, NoPage> {
+        TestFile::page(self, offset, write)
+    }
 
-impl PartialEq for Inode {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+    fn cached(&self, offset: u64) -> Option<Frame> {
+        TestFile::cached(self, offset)
+    }
+
+    fn written(&self, offset: u64) -> Result<(), NoPage> {
+        TestFile::written(self, offset)
+    }
+
+    fn read_ahead(&self, offset: u64, len: u64) {
+        TestFile::read_ahead(self, offset..offset.saturating_add(len));
+    }
+
+    fn identity(&self) -> usize {
+        self.id().0
+    }
+
+    fn file(&self) -> usize {
+        self.id().0
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn shown(&self) {
+        TestFile::shown(self);
+        // SAFETY: all are in an `Arc`, to which the caller has a reference.
+        unsafe { Arc::increment_strong_count(self) };
+    }
+
+    unsafe fn hidden(&self) {
+        TestFile::hidden(self);
+        // SAFETY: the caller's promise.
+        unsafe { Arc::decrement_strong_count(self) };
     }
 }
 
-impl File<Host> for Inode {
-    type Backing = Backed;
-
-    fn mapping(&self) -> &Mapping<Host, Backed> {
-        &self.0
-    }
-}
-
-type Thing = Shown<Host, Inode>;
+type Thing = Shown<Host>;
 
 pub struct Program(pub AddressSpace<Host, Thing>);
 
 fn is(file: usize) -> impl Fn(&Thing) -> bool {
-    move |thing| matches!(thing, Shown::File(shown) if shown.file().0.id().0 == file)
+    move |thing| thing.is_of(file)
 }
 
 impl Shows for Program {
@@ -60,7 +85,10 @@ impl Program {
     }
 
     pub fn map(&self, at: u64, pages: u64, shared: bool, file: &Arc<TestFile>, first: u64) {
-        let file = Shown::File(Mapped::new(Inode(file.clone())));
+        file.shown();
+        let object: *const dyn Foreign = Arc::into_raw(file.clone());
+        // SAFETY: counted just now, with the reference that was left open.
+        let file = Shown::File(unsafe { ForeignRef::new(NonNull::new(object.cast_mut()).unwrap()) });
         let open =
             OpenFile { file, offset: first * PAGE_SIZE, readable: true, writable: true, no_exec: false };
         let flags = if shared { MapFlags::SHARED } else { MapFlags::PRIVATE };

@@ -1,10 +1,11 @@
 //! Frames, and a processor's TLB. Frames that are given back twice, or while a TLB has them, fail the test.
 
 use super::super::env::{Account, Env, Store};
-use crate::arch::x86_64::paging::{ENTRIES, Entry, Flags, MapError, Owner, PageTables, Table, TableMemory};
+use crate::arch::x86_64::paging::{Entry, Flags, MapError, Owner, PageTables, Table, TableMemory};
 use crate::boot::layout::PAGE_SIZE;
 use crate::mm::addr::Frame;
 use core::ops::Range;
+use std::alloc::Layout;
 use std::boxed::Box;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -55,9 +56,14 @@ pub type Host = &'static Machine;
 impl Machine {
     /// With that many frames, one of them the page of zeroes.
     pub fn new(frames: u32, largest_promise: u64) -> Host {
-        let new =
-            |_| Slot { bytes: Bytes([const { AtomicU64::new(0) }; ENTRIES]), references: AtomicU32::new(0) };
-        let slots: Vec<Slot> = (0..frames).map(new).collect();
+        // From the system, which has no page of it touched before it is used: there may be many.
+        let layout = Layout::array::<Slot>(frames as usize).unwrap();
+        // SAFETY: not of size 0; a slot of zero bytes is one that is free.
+        let slots = unsafe {
+            let slots = std::alloc::alloc_zeroed(layout).cast::<Slot>();
+            assert!(!slots.is_null());
+            Vec::from_raw_parts(slots, frames as usize, frames as usize)
+        };
         slots[0].references.store(1, Ordering::SeqCst);
         Box::leak(Box::new(Self {
             slots,
