@@ -115,13 +115,6 @@ impl Errno {
     }
 }
 
-#[cfg(any(test, target_os = "none"))]
-impl From<crate::sync::interrupt::Interrupted> for Errno {
-    fn from(_: crate::sync::interrupt::Interrupted) -> Self {
-        Self::Erestart
-    }
-}
-
 impl core::fmt::Display for Errno {
     /// In words, without a full stop.
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

@@ -90,6 +90,7 @@ pub unsafe fn run(info: *const BootInfo) -> ! {
     if options.flag("selftest") {
         run_selftests(&options);
     }
+    monitor::init();
     if wants_first_process(&options) {
         kernel::first::run(&options);
     }

@@ -96,3 +96,31 @@ impl Drop for Watch {
         self.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::interrupt::{Signals, interrupted};
+    use crate::sync::parker::{NEVER, now_ns};
+
+    #[test]
+    fn a_signal_ends_polling() {
+        let queue = WaitQueue::<Kernel>::new();
+        let poll = |deadline_ns| {
+            let mut watch = Watch::new(1).unwrap();
+            // SAFETY: the queue outlives the watch.
+            unsafe { watch.add(&queue) };
+            watch.sleep(deadline_ns)
+        };
+        assert_eq!(interrupted(|| poll(NEVER)), Err(Errno::Eintr));
+        assert_eq!(poll(now_ns() + 1_000_000), Ok(false));
+        let signals = Signals::mine();
+        signals.send();
+        let mut watch = Watch::new(1).unwrap();
+        // SAFETY: as above.
+        unsafe { watch.add(&queue) };
+        queue.wake_all();
+        assert_eq!(watch.sleep(NEVER), Ok(true), "it was woken, too");
+        signals.clear();
+    }
+}

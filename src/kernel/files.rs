@@ -24,6 +24,7 @@ use crate::fs::tmpfs::{self, Options};
 use crate::fs::unpack::Unpacker;
 use crate::fs::{self, Result, devfs, devices, mapped, pipe};
 use crate::mm::{frames, pressure};
+use crate::platform::{Machine, Platform};
 use log::{error, info};
 use spin::Once;
 
@@ -123,6 +124,7 @@ fn unpack(files: &'static Files, image: &[u8]) {
     let Some(caller) = caller() else { return };
     let umask = files.context.set_umask(0);
     let mut unpacker = Unpacker::new(caller, &files.root);
+    let start_ns = Machine::now_ns();
     let result = initramfs::unpack(image, &mut unpacker);
     let times = unpacker.finish();
     files.context.set_umask(umask);
@@ -130,9 +132,10 @@ fn unpack(files: &'static Files, image: &[u8]) {
     match result {
         Ok(found) => info!(
             target: "files",
-            "initrd: {} entries, {} bytes of contents, unpacked to /; archives: {}, gzip members: {}",
+            "initrd: {} entries, {} bytes of contents, unpacked to / in {} ms; archives: {}, gzip members: {}",
             found.entries,
             found.data_bytes,
+            (Machine::now_ns() - start_ns) / 1_000_000,
             found.archives,
             found.members
         ),

@@ -64,7 +64,7 @@ pub fn init(options: &CommandLine<'_>) -> Result<()> {
         },
         leader_ends: |process| {
             if processes::terminal_of(process).is_some() {
-                crate::tty::nodes::leader_ends();
+                crate::tty::controlling::leader_exits();
             }
         },
     });

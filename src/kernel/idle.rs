@@ -45,12 +45,7 @@ fn tidy() {
     }
 }
 
-/// Waits for something typed.
-pub fn wait_for_input() {
-    wait_for_input_or(&|| false);
-}
-
-/// The same, or for `or` to come true, whoever makes it so wakes the console's readers. The screen is painted first, for
+/// Waits for something typed, or for `or` to come true, whoever makes it so wakes the console's readers. The screen is painted first, for
 /// the idle thread may not have its turn for long.
 pub fn wait_for_input_or(or: &dyn Fn() -> bool) {
     tidy();

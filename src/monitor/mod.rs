@@ -13,4 +13,4 @@ pub mod commands;
 mod shell;
 
 #[cfg(target_os = "none")]
-pub use shell::{print_history, run};
+pub use shell::{init, print_history, run};

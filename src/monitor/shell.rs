@@ -5,9 +5,10 @@ use super::editor::{CAPACITY, Completer, Editor, Event};
 use super::parse::Words;
 use crate::kernel::idle;
 use crate::sync::{Mutex, Rank};
-use crate::task::{Name, Thread};
-use crate::tty::console;
+use crate::task::{self, Name, Policy, Thread, spawn};
+use crate::tty::{console, serial};
 use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 pub const PROMPT: &str = "sis> ";
 
@@ -37,14 +38,61 @@ pub fn print_history(out: &mut dyn Write) {
     }
 }
 
-/// Prompts, reads and runs, for ever.
+/// The port has come to the monitor, with whoever had it stopped in mid-line.
+static HAS_COME: AtomicBool = AtomicBool::new(false);
+
+/// Whether a thread serves the prompt.
+static IS_RUNNING: AtomicBool = AtomicBool::new(false);
+
+/// From here on a break on the console's line opens the monitor, whatever runs.
+pub fn init() {
+    serial::on_break(on_break);
+}
+
+/// Who has sent it wants to speak to the kernel. The first time, while programs run, there is nobody yet who would answer.
+fn on_break(_: usize) {
+    if serial::seize() {
+        let _ =
+            writeln!(console::Output, "\nbreak: the monitor; `resume` goes back to what runs on this line");
+        show();
+        if !IS_RUNNING.swap(true, Ordering::Relaxed)
+            && spawn("monitor", Policy::Normal(0), |_| serve(), 0).is_err()
+        {
+            IS_RUNNING.store(false, Ordering::Relaxed);
+            let _ = writeln!(console::Output, "no: there is no memory for its thread");
+            serial::give_back();
+        }
+    }
+}
+
+/// Has the prompt shown again.
+fn show() {
+    HAS_COME.store(true, Ordering::Release);
+    console::READERS.wake_all();
+}
+
+/// Prompts, reads and runs, for ever. If another thread does that already, it is left to that one.
 pub fn run() -> ! {
+    if IS_RUNNING.swap(true, Ordering::Relaxed) {
+        show();
+        loop {
+            task::park();
+        }
+    }
     Thread::rename(Name::new("monitor"));
+    serve()
+}
+
+fn serve() -> ! {
     let mut out = console::Output;
+    HAS_COME.store(false, Ordering::Relaxed);
     EDITOR.lock().start(&mut out);
     loop {
+        if HAS_COME.swap(false, Ordering::Acquire) {
+            EDITOR.lock().start(&mut out);
+        }
         let Some(byte) = console::read() else {
-            idle::wait_for_input();
+            idle::wait_for_input_or(&|| HAS_COME.load(Ordering::Relaxed));
             continue;
         };
         let event = EDITOR.lock().feed(byte, &mut out, &Names);

@@ -18,10 +18,17 @@
 //! Signals are the business of a layer far above, which registers the question. Until then there are none.
 
 use super::parker::{Kernel, Parker};
+use crate::errno::Errno;
 
 /// A signal has come before what was waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interrupted;
+
+impl From<Interrupted> for Errno {
+    fn from(_: Interrupted) -> Self {
+        Self::Erestart
+    }
+}
 
 /// Sleeps until a signal comes, at most until `deadline_ns`, which then has passed.
 ///

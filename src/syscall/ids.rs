@@ -11,6 +11,7 @@ use crate::fs::cred::Credentials;
 use crate::fs::refs::Ref;
 use crate::mm::vma::room;
 use crate::proc::process::TREE;
+use crate::tty::{controlling, job};
 
 pub fn getpid(call: &mut Call<'_>, _: Arguments) -> Result<u64> {
     Ok(u64::from(call.task.pid()))
@@ -52,6 +53,17 @@ pub fn setsid(call: &mut Call<'_>, _: Arguments) -> Result<u64> {
     let session = TREE.lock().new_session(call.task.pid())?;
     call.process().terminal.store(0, core::sync::atomic::Ordering::Relaxed);
     Ok(u64::from(session))
+}
+
+/// Whoever has the caller's controlling terminal open loses it.
+pub fn vhangup(call: &mut Call<'_>, _: Arguments) -> Result<u64> {
+    if call.process().credentials().effective_uid != 0 {
+        return Err(Errno::Eperm);
+    }
+    if let Some(terminal) = job::processes().terminal() {
+        controlling::hang_up(terminal);
+    }
+    Ok(0)
 }
 
 pub fn getuid(call: &mut Call<'_>, _: Arguments) -> Result<u64> {

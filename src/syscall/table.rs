@@ -204,7 +204,7 @@ calls! {
     150 "munlock" "*addr, len";
     151 "mlockall" "flags";
     152 "munlockall" "";
-    153 "vhangup" "";
+    153 "vhangup" "" = ids::vhangup;
     154 "modify_ldt" "function, *ptr, count";
     155 "pivot_root" "*new, *old";
     156 "_sysctl" "*args";

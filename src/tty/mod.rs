@@ -11,6 +11,8 @@ pub mod options;
 
 #[cfg(target_os = "none")]
 pub mod console;
+#[cfg(target_os = "none")]
+pub mod controlling;
 
 #[cfg(any(test, target_os = "none"))]
 pub mod device;

@@ -61,15 +61,14 @@ const LAST_PAIR: u32 = ptys::PAIRS_MAX as u32 - 1;
 
 static DRIVERS: [Driver; 5] = [
     driver("ttyS", serial::MAJOR, (serial::FIRST_MINOR, LAST_PORT), |inode, flags| {
-        open_port((inode.device.minor - serial::FIRST_MINOR) as usize, flags, true)
+        open_port((inode.device.minor - serial::FIRST_MINOR) as usize, flags, Role::Terminal)
     }),
     driver("/dev/tty", OTHERS, (TTY, TTY), |_, flags| {
         let TtyId(number) = processes().terminal().ok_or(Errno::Enxio)?;
         open_number(Device::decode(number), flags)
     }),
     driver("/dev/console", OTHERS, (CONSOLE, CONSOLE), |_, flags| {
-        // It becomes nobody's controlling terminal.
-        open_port(console::serial_port().ok_or(Errno::Enodev)?, flags, false)
+        open_port(console::serial_port().ok_or(Errno::Enodev)?, flags, Role::Console)
     }),
     driver("/dev/ptmx", OTHERS, (PTMX, PTMX), |_, _| {
         let (number, pair) = ptys::PAIRS.make(serial::surroundings()).map_err(|problem| match problem {
@@ -95,32 +94,29 @@ pub fn register() -> bool {
 fn open_number(device: Device, flags: OpenFlags) -> Result<Opened> {
     match (device.major, device.minor) {
         (serial::MAJOR, minor @ serial::FIRST_MINOR..=LAST_PORT) => {
-            open_port((minor - serial::FIRST_MINOR) as usize, flags, false)
+            open_port((minor - serial::FIRST_MINOR) as usize, flags, Role::Controlling)
         }
         (ptys::MAJOR, number) => open_slave(number, flags),
         _ => Err(Errno::Enxio),
     }
 }
 
-/// The caller, who leads a session, ends: so it is over for his terminal.
-pub fn leader_ends() {
-    let Some(TtyId(number)) = processes().terminal() else { return };
-    let Device { major, minor } = Device::decode(number);
-    match (major, minor) {
-        (serial::MAJOR, minor @ serial::FIRST_MINOR..=LAST_PORT) => {
-            if let Some(tty) = serial::terminal((minor - serial::FIRST_MINOR) as usize) {
-                tty.leader_exits();
-            }
-        }
-        (ptys::MAJOR, number) => ptys::PAIRS.leader_exits(number),
-        _ => {}
-    }
+/// As what a port is opened.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// By its own name: it may become the caller's controlling terminal.
+    Terminal,
+    /// It is that already.
+    Controlling,
+    /// Becomes nobody's controlling terminal, and is spared what ends a session.
+    Console,
 }
 
-fn open_port(number: usize, flags: OpenFlags, may_control: bool) -> Result<Opened> {
-    let controls = may_control && !flags.contains(OpenFlags::NOCTTY);
+fn open_port(number: usize, flags: OpenFlags, role: Role) -> Result<Opened> {
+    let controls = role == Role::Terminal && !flags.contains(OpenFlags::NOCTTY);
     let opened = serial::open(number, flags.access().read, controls).ok_or(Errno::Enxio)?;
     let (tty, opened) = opened.map_err(errno)?;
+    let opened = if role == Role::Console { opened.of_console() } else { opened };
     Opened::object(SerialFile::new(tty, opened))
 }
 

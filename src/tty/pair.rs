@@ -116,6 +116,16 @@ impl Pair {
         self.with(|pty| pty.leader_exits(self.around.processes));
     }
 
+    /// vhangup(2).
+    pub fn hang_up(&self) {
+        self.with(|pty| pty.hang_up(self.around.processes));
+    }
+
+    /// The group in the foreground of the session that it controls.
+    pub fn foreground(&self) -> Option<u32> {
+        self.with(|pty| pty.foreground(self.around.processes))
+    }
+
     // ---- the master ----
 
     /// Reads what the slave has sent.

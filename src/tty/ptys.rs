@@ -42,6 +42,11 @@ impl Pairs {
         Ok((number, pair))
     }
 
+    /// A pair by its number.
+    pub fn get(&self, number: u32) -> Option<Ref<Pair>> {
+        self.0.lock().get(number as usize)?.clone()
+    }
+
     /// Opens a slave. `None`: there is no such pair.
     ///
     /// # Errors
@@ -52,17 +57,9 @@ impl Pairs {
         readable: bool,
         controls: bool,
     ) -> Option<Result<(Ref<Pair>, Opened), Error>> {
-        let pair = self.0.lock().get(number as usize)?.clone()?;
+        let pair = self.get(number)?;
         let opened = pair.open_slave(readable, controls);
         Some(opened.map(|opened| (pair, opened)))
-    }
-
-    /// The leader of the session that a pair controls ends.
-    pub fn leader_exits(&self, number: u32) {
-        let pair = self.0.lock().get(number as usize).cloned().flatten();
-        if let Some(pair) = pair {
-            pair.leader_exits();
-        }
     }
 
     /// The master closes.

@@ -27,7 +27,7 @@ use crate::fs::mode::Device;
 use crate::platform::{Machine, Platform};
 use crate::sync::{IrqLock, Mutex, Rank, hooks, interrupt};
 use crate::task::{Policy, spawn};
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
 use spin::Once;
 
 /// The first one's number; its minor number, too.
@@ -48,11 +48,21 @@ pub struct Wires {
     number: usize,
     output: IrqLock<Backlog>,
     carrier_lost: AtomicBool,
+    /// A break has come, and somebody wants to know.
+    has_break: AtomicBool,
     is_open: AtomicBool,
 }
 
 /// A serial terminal.
 pub type SerialTty = Tty<Wires>;
+
+impl Wires {
+    /// Whether the monitor has the port, so that the line is not the terminal's to work on. What is asked of it meanwhile
+    /// is made up for when it comes back.
+    fn is_away(&self) -> bool {
+        IS_SEIZED.load(Ordering::Relaxed) && console::serial_port() == Some(self.number)
+    }
+}
 
 impl Driver for Wires {
     fn room(&self) -> usize {
@@ -83,19 +93,31 @@ impl Driver for Wires {
     }
 
     fn stop(&self, stopped: bool) {
+        if self.is_away() {
+            return;
+        }
         live::set_stopped(self.number, stopped);
     }
 
     fn hold(&self, held: bool) {
+        if self.is_away() {
+            return;
+        }
         let tell = if held { live::throttle } else { live::unthrottle };
         tell(self.number);
     }
 
     fn send_now(&self, byte: u8) {
+        if self.is_away() {
+            return;
+        }
         live::send_now(self.number, byte);
     }
 
     fn configure(&self, settings: &mut Termios) {
+        if self.is_away() {
+            return;
+        }
         let Some(now) = live::settings(self.number) else { return };
         let new = line::settings_of(settings, &now);
         if new != now {
@@ -116,6 +138,9 @@ impl Driver for Wires {
     }
 
     fn set_break(&self, on: bool) {
+        if self.is_away() {
+            return;
+        }
         live::set_break(self.number, on);
     }
 }
@@ -127,6 +152,8 @@ static ABOVE: [Above; PORTS] = [Above(0), Above(1)];
 static TERMINALS: [Once<SerialTty>; PORTS] = [const { Once::new() }; PORTS];
 /// How many files each has.
 static FILES: Mutex<[u32; PORTS]> = Mutex::new(Rank::TerminalOpening, [0; PORTS]);
+/// The monitor has taken the console's port from its terminal, for a while. Changed with [`FILES`] locked.
+static IS_SEIZED: AtomicBool = AtomicBool::new(false);
 
 impl Above {
     fn tty(&self) -> Option<&'static SerialTty> {
@@ -137,7 +164,16 @@ impl Above {
 impl Upper for Above {
     fn received(&self, characters: &[Character]) -> Room {
         let Some(tty) = self.tty().filter(|_| !console::is_dying()) else { return Room::Enough };
-        tty.take_in(characters.iter().flat_map(|&character| line::marked(character)).flatten());
+        let mut characters = characters;
+        // A break that somebody else waits for is nothing that was typed.
+        while wants_break(self.0)
+            && let Some(at) = characters.iter().position(Character::is_break)
+        {
+            take_in(tty, &characters[..at]);
+            characters = &characters[at + 1..];
+            tty.driver().has_break.store(true, Ordering::Relaxed);
+        }
+        take_in(tty, characters);
         if tty.is_crowded() { Room::Short } else { Room::Enough }
     }
 
@@ -164,6 +200,29 @@ impl Upper for Above {
     }
 }
 
+fn take_in(tty: &SerialTty, characters: &[Character]) {
+    tty.take_in(characters.iter().flat_map(|&character| line::marked(character)).flatten());
+}
+
+/// What a break on the console's line means: `fn(usize)`, with the port's number.
+static ON_BREAK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Says what a break on the line of the console means while that is lent to a terminal. It is called by the terminal's
+/// thread, which may sleep; no program sees the break.
+pub fn on_break(act: fn(usize)) {
+    ON_BREAK.store(act as *mut (), Ordering::Release);
+}
+
+fn break_hook() -> Option<fn(usize)> {
+    let act = ON_BREAK.load(Ordering::Acquire);
+    // SAFETY: `on_break` alone stores there, and what it stores is such a function.
+    (!act.is_null()).then(|| unsafe { core::mem::transmute::<*mut (), fn(usize)>(act) })
+}
+
+fn wants_break(number: usize) -> bool {
+    break_hook().is_some() && console::serial_port() == Some(number)
+}
+
 /// What has happened on each port, and nobody was told yet.
 static PENDING: [AtomicU8; PORTS] = [const { AtomicU8::new(0) }; PORTS];
 
@@ -186,8 +245,13 @@ fn has_happened(number: usize) {
 fn work(number: usize) -> usize {
     let Some(tty) = TERMINALS[number].get() else { return 0 };
     loop {
-        let lost = &tty.driver().carrier_lost;
-        tty.work_until(&|| lost.load(Ordering::Relaxed));
+        let Wires { carrier_lost: lost, has_break, .. } = tty.driver();
+        tty.work_until(&|| lost.load(Ordering::Relaxed) || has_break.load(Ordering::Relaxed));
+        if has_break.swap(false, Ordering::Relaxed)
+            && let Some(act) = break_hook()
+        {
+            act(number);
+        }
         // Without a modem there is no carrier to be lost.
         if lost.swap(false, Ordering::Relaxed) && !tty.settings().control.contains(Control::CLOCAL) {
             tty.hang_up();
@@ -209,6 +273,7 @@ fn make(number: usize, baud: u32) -> Result<&'static SerialTty, Error> {
         number,
         output: IrqLock::new(Rank::SerialRings, Backlog::new(OUTPUT, false)?),
         carrier_lost: AtomicBool::new(false),
+        has_break: AtomicBool::new(false),
         is_open: AtomicBool::new(false),
     };
     let id = TtyId(Device::new(MAJOR, FIRST_MINOR + number as u32).encode() as u32);
@@ -277,13 +342,46 @@ pub fn is_open(number: usize) -> bool {
 /// With the first file.
 fn begin(tty: &SerialTty) {
     let number = tty.driver().number;
+    tty.driver().is_open.store(true, Ordering::Relaxed);
     if console::serial_port() == Some(number) {
+        if IS_SEIZED.load(Ordering::Relaxed) {
+            return;
+        }
         console::lend();
     }
-    tty.driver().is_open.store(true, Ordering::Relaxed);
+    connect(tty);
+}
+
+fn connect(tty: &SerialTty) {
+    let number = tty.driver().number;
     live::attach(number, &ABOVE[number]);
     live::set_lines(number, Lines::DTR | Lines::RTS, Lines::DTR | Lines::RTS);
     tty.configure();
+}
+
+/// The monitor takes the console's port back, though programs have its terminal open: what is typed is the monitor's, and
+/// what they write waits. False if nobody has it open, so that it is the monitor's in any case, or if that was done
+/// before.
+pub fn seize() -> bool {
+    let Some(number) = console::serial_port() else { return false };
+    let files = FILES.lock();
+    if files.get(number).is_none_or(|&count| count == 0) || IS_SEIZED.swap(true, Ordering::Relaxed) {
+        return false;
+    }
+    console::take_back();
+    true
+}
+
+/// Ends [`seize`]: they go on where they were. False if there was none, or nobody has the terminal open any more.
+pub fn give_back() -> bool {
+    let Some(number) = console::serial_port() else { return false };
+    let files = FILES.lock();
+    let was_seized = IS_SEIZED.swap(false, Ordering::Relaxed);
+    let Some(tty) = terminal(number).filter(|_| was_seized && files[number] > 0) else { return false };
+    console::lend();
+    connect(tty);
+    live::start_tx(number);
+    true
 }
 
 /// After the last one.
@@ -292,6 +390,7 @@ fn end(tty: &SerialTty) {
     tty.driver().is_open.store(false, Ordering::Relaxed);
     tty.forget();
     if console::serial_port() == Some(number) {
+        IS_SEIZED.store(false, Ordering::Relaxed);
         console::take_back();
     } else if tty.settings().control.contains(Control::HUPCL) {
         live::set_lines(number, Lines::DTR | Lines::RTS, Lines::empty());

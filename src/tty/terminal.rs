@@ -4,7 +4,8 @@
 //! to be woken, and gives it the line that its output goes to.
 //!
 //! A file that was open when the other end hung up is dead for good: reads end, all else is an error. So each file keeps
-//! the number of the connection that it was opened in ([`Opened`]).
+//! the number of the connection that it was opened in ([`Opened`]). The system's console is spared that: whoever has that
+//! open, init above all, goes on when a session on the same line is over.
 
 use super::error::Error;
 use super::ioctl::{self, Command, Flow, Layout, When, flow_of, flush_of};
@@ -40,12 +41,19 @@ pub struct Opened {
     connection: u32,
     /// Whether it was opened for reading.
     pub readable: bool,
+    /// It outlives connections.
+    stays: bool,
 }
 
 impl Opened {
     /// A pair's master, which lives as long as the pair.
     pub const fn of_master() -> Self {
-        Self { connection: 0, readable: true }
+        Self { connection: 0, readable: true, stays: false }
+    }
+
+    /// The same for a file of the console's, which no hang-up kills.
+    pub const fn of_console(self) -> Self {
+        Self { stays: true, ..self }
     }
 }
 
@@ -157,7 +165,7 @@ impl Terminal {
         if controls && readable {
             self.control.opened(processes);
         }
-        Ok(Opened { connection: self.connection, readable })
+        Ok(Opened { connection: self.connection, readable, stays: false })
     }
 
     /// Nobody has it open any more.
@@ -167,13 +175,15 @@ impl Terminal {
 
     /// Whether the file is dead.
     pub fn is_dead(&self, file: &Opened) -> bool {
-        file.connection != self.connection
+        !file.stays && file.connection != self.connection
     }
 
-    /// The other end is gone. All open files die.
+    /// The other end is gone. All open files die. A pair's settings are as new; a line keeps its own, for they are those of
+    /// whatever is at its other end.
     pub fn hang_up(&mut self, processes: &dyn Processes) {
         self.control.hang_up(processes);
-        self.discipline.hang_up(self.initial.clone());
+        let settings = if self.is_pair { &self.initial } else { self.discipline.settings() }.clone();
+        self.discipline.hang_up(settings);
         self.exclusive = false;
         self.connection = self.connection.wrapping_add(1);
     }

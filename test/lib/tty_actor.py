@@ -9,7 +9,7 @@ import termios
 import threading
 from pathlib import Path
 
-from .tty_system import raw_ioctl, raw_read, raw_write, ready
+from .tty_system import raw_ioctl, raw_read, raw_write, ready, vhangup
 from .tty_words import CC, CHARS, FLAGS, HELD, RAW, SIGNALS, error, parse_bytes, parse_char, show_bytes
 
 
@@ -266,6 +266,9 @@ class Actor:
 
     def do_gsid(self, rest):
         return self.group("sid", rest, 0x5429)
+
+    def do_vhangup(self, _):
+        return self.done("vhangup", vhangup())
 
     def do_orphan(self, _):
         """Goes on in a child whose parent has ended; groups and sessions keep their numbers."""

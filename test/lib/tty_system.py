@@ -33,6 +33,11 @@ def raw_ioctl(fd, request, argument=0):
     return error(ctypes.get_errno()) if result < 0 else result
 
 
+def vhangup():
+    result = LIBC.vhangup()
+    return error(ctypes.get_errno()) if result < 0 else result
+
+
 def ready(fd, events):
     poll = select.poll()
     poll.register(fd, events)

@@ -173,6 +173,11 @@ impl Character {
         Self { byte, flags }
     }
 
+    /// Whether it is none, but a break.
+    pub fn is_break(&self) -> bool {
+        self.flags.contains(Flags::BREAK)
+    }
+
     /// Whether the byte is not what was sent.
     pub fn is_bad(self) -> bool {
         self.flags.intersects(Flags::BREAK | Flags::PARITY | Flags::FRAMING)

@@ -4,6 +4,7 @@
 //! bytes over a port, and whoever is at its other end compares.
 
 pub mod bulk;
+pub mod lines;
 mod pty;
 mod signals;
 

@@ -1,5 +1,7 @@
 //! Commands about files: the same calls that programs make, as user 0.
 
+mod tree;
+
 use super::{Call, Result};
 use crate::errno::Errno;
 use crate::fs;
@@ -148,6 +150,18 @@ impl Entries for Names {
     }
 }
 
+/// A directory, and what is in it, sorted.
+fn directory(caller: &Caller<'_>, at: At<'_>, path: &[u8]) -> fs::Result<(Ref<File>, Vec<Vec<u8>>)> {
+    let dir = caller.open(at, path, OpenHow::new(OpenFlags::DIRECTORY.bits(), 0)?)?;
+    let mut names = Names::default();
+    dir.readdir(&mut names)?;
+    if names.is_out_of_memory {
+        return Err(Errno::Enomem);
+    }
+    names.names.sort_unstable();
+    Ok((dir, names.names))
+}
+
 pub fn ls<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let path = call.words.next().unwrap_or("/");
     call.words.end()?;
@@ -160,15 +174,9 @@ fn list(caller: &Caller<'_>, path: &[u8], out: &mut dyn Write) -> fs::Result<()>
         line(out, &stat, path, target_of(caller, At::Cwd, path, &stat)?.as_deref());
         return Ok(());
     }
-    let dir = caller.open(At::Cwd, path, OpenHow::new(OpenFlags::DIRECTORY.bits(), 0)?)?;
-    let mut names = Names::default();
-    dir.readdir(&mut names)?;
-    if names.is_out_of_memory {
-        return Err(Errno::Enomem);
-    }
-    names.names.sort_unstable();
+    let (dir, names) = directory(caller, At::Cwd, path)?;
     let at = At::Path(&dir.path);
-    for name in &names.names {
+    for name in &names {
         let stat = match caller.stat(at, name, AtFlags::SYMLINK_NOFOLLOW) {
             // Gone meanwhile.
             Err(Errno::Enoent) => continue,
@@ -206,12 +214,13 @@ pub fn stat<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
 /// whether there may be more.
 fn read(
     caller: &Caller<'_>,
+    at: At<'_>,
     path: &[u8],
     limit: u64,
     take: &mut dyn FnMut(&[u8]) -> usize,
 ) -> fs::Result<bool> {
     let how = OpenHow::new(OpenFlags::NONBLOCK.bits(), 0)?;
-    let file = caller.open(At::Cwd, path, how)?;
+    let file = caller.open(at, path, how)?;
     let mut buffer: Vec<u8> = room::with_room(PIECE).map_err(|_| Errno::Enomem)?;
     buffer.resize(PIECE, 0);
     let (mut left, mut kept) = (limit, 0);
@@ -261,7 +270,7 @@ pub fn cat<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let limit = limit(call, SHOWN)?;
     on_path(call, path, |caller, out| {
         let mut last = b'\n';
-        let has_more = read(caller, path.as_bytes(), limit, &mut |bytes| {
+        let has_more = read(caller, At::Cwd, path.as_bytes(), limit, &mut |bytes| {
             let whole = whole_characters(bytes);
             last = bytes[whole - 1];
             let _ = write!(out, "{}", Text(&bytes[..whole]));
@@ -281,8 +290,12 @@ pub fn sum<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     let path = path(call)?;
     let limit = limit(call, u64::MAX)?;
     on_path(call, path, |caller, out| {
+        let stat = caller.stat(At::Cwd, path.as_bytes(), AtFlags::empty())?;
+        if Kind::from_mode(stat.mode) == Some(Kind::Directory) {
+            return tree::sum(caller, path.as_bytes(), out);
+        }
         let (mut len, mut crc) = (0, Crc32::new());
-        read(caller, path.as_bytes(), limit, &mut |bytes| {
+        read(caller, At::Cwd, path.as_bytes(), limit, &mut |bytes| {
             len += bytes.len();
             crc.update(bytes);
             bytes.len()

@@ -5,6 +5,7 @@ use crate::drivers::serial::live::{self, Driven, PORTS};
 use crate::drivers::serial::port::{Events, Room, Upper};
 use crate::drivers::serial::settings::{Character, Parity};
 use crate::kernel::selftest::terminal::bulk::{self, How};
+use crate::kernel::selftest::terminal::lines;
 use crate::monitor::parse::{self, Problem};
 use crate::sync::{IrqLock, Rank};
 use crate::tty::options::DEFAULT_BAUD;
@@ -81,6 +82,9 @@ pub fn serial<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     };
     let number = parse::number(word).ok_or(Problem::NotANumber(word))? as usize;
     let what = call.words.next().unwrap_or("");
+    if what == "lines" {
+        return lines(call, number);
+    }
     if number >= PORTS || console::serial_port() == Some(number) || terminals::is_open(number) {
         return Err(Problem::Unknown(word));
     }
@@ -101,6 +105,26 @@ pub fn serial<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
         }
         "close" => live::close(number),
         other => return Err(Problem::Unknown(other)),
+    }
+    Ok(())
+}
+
+/// `serial PORT lines [READERS]`.
+fn lines<'a>(call: &mut Call<'a, '_>, number: usize) -> Result<'a> {
+    let word = call.words.next();
+    call.words.end()?;
+    let readers = word.map_or(Ok(1), |word| parse::number(word).ok_or(Problem::NotANumber(word)))?;
+    if let Err(errno) = lines::start(number, readers as usize) {
+        let _ = writeln!(call.out, "ttyS{number}: {errno}");
+    }
+    Ok(())
+}
+
+/// `resume`.
+pub fn resume<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
+    call.words.end()?;
+    if !terminals::give_back() {
+        let _ = writeln!(call.out, "there is nothing to go back to");
     }
     Ok(())
 }

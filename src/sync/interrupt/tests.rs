@@ -1,7 +1,6 @@
 //! Every way to sleep that a signal ends, ended by one; and none of them too soon, or never.
 
 use super::*;
-use crate::fs::poll::Watch;
 use crate::sync::parker::{NEVER, now_ns};
 use crate::sync::{Mutex, Rank, WaitQueue};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -140,25 +139,4 @@ fn a_signal_ends_waiting_for_a_mutex() {
         sender.join().unwrap();
     });
     assert_eq!(*lock.lock(), 1 + count.load(Ordering::Relaxed));
-}
-
-#[test]
-fn a_signal_ends_polling() {
-    let queue = WaitQueue::<Kernel>::new();
-    let poll = |deadline_ns| {
-        let mut watch = Watch::new(1).unwrap();
-        // SAFETY: the queue outlives the watch.
-        unsafe { watch.add(&queue) };
-        watch.sleep(deadline_ns)
-    };
-    assert_eq!(interrupted(|| poll(NEVER)), Err(crate::errno::Errno::Eintr));
-    assert_eq!(poll(now_ns() + 1_000_000), Ok(false));
-    let signals = Signals::mine();
-    signals.send();
-    let mut watch = Watch::new(1).unwrap();
-    // SAFETY: as above.
-    unsafe { watch.add(&queue) };
-    queue.wake_all();
-    assert_eq!(watch.sleep(NEVER), Ok(true), "it was woken, too");
-    signals.clear();
 }

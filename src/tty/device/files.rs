@@ -5,6 +5,7 @@
 //! was seen to.
 
 use super::super::error::Error;
+use super::super::job::{Side, Signal};
 use super::super::n_tty::{Flush, Step};
 use super::super::terminal::{Opened, Poll};
 use super::super::termios::Termios;
@@ -62,12 +63,14 @@ impl<D: Driver> Tty<D> {
         self.settle(&mut inner);
     }
 
-    /// The driver is set as the settings say, which may have changed what it does.
+    /// The driver is set as the settings say, which may have changed what it does, and as its flow is at the moment.
     pub fn configure(&self) {
         let mut inner = self.inner.lock();
         let mut settings = inner.terminal.discipline.settings().clone();
         self.driver.configure(&mut settings);
         inner.terminal.discipline.adjust(settings);
+        self.driver.stop(inner.terminal.discipline.is_stopped());
+        self.driver.hold(inner.is_held);
     }
 
     /// The settings as they are.
@@ -75,9 +78,23 @@ impl<D: Driver> Tty<D> {
         self.inner.lock().terminal.discipline.settings().clone()
     }
 
-    /// The leader of the session that it controls ends.
+    /// The caller ends. If he leads the session that it controls, that is over: the group in the foreground gets SIGHUP, and
+    /// the line is hung up, so that who comes next has it for himself.
     pub fn leader_exits(&self) {
-        let _not_his = self.inner.lock().terminal.control.give_up(true, self.around.processes);
+        {
+            let inner = self.inner.lock();
+            if !inner.terminal.control.is_led(self.around.processes) {
+                return;
+            }
+            inner.terminal.control.signal(Signal::Hup, self.around.processes);
+        }
+        self.hang_up();
+    }
+
+    /// The group in the foreground of the session that it controls.
+    pub fn foreground(&self) -> Option<u32> {
+        let group = self.inner.lock().terminal.control.foreground(Side::Master, self.around.processes);
+        group.ok().filter(|&group| group != 0)
     }
 
     pub(super) fn interrupted(&self) -> bool {

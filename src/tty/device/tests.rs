@@ -2,7 +2,7 @@
 
 use super::super::ioctl::{self, Memory};
 use super::super::job::model::Model;
-use super::super::terminal::Poll;
+use super::super::terminal::{Order, Poll};
 use super::*;
 use crate::sync::interrupt::interrupted;
 use crate::sync::parker::now_ns;
@@ -374,4 +374,36 @@ fn signals_end_every_wait() {
     let (_reading, _writing) = (tty.read_turn.lock(), tty.write_turn.lock());
     assert_eq!(interrupted(|| tty.read(&file, &mut [0; 4], false)), Err(Error::Restart));
     assert_eq!(interrupted(|| tty.write(&file, b"y", false)), Err(Error::Restart));
+}
+
+/// The end of a session's leader hangs up the line: who is in the foreground hears of it, all files are dead but the
+/// console's, and the settings stay, for the other end still has them.
+#[test]
+fn the_leaders_end_is_the_lines() {
+    use crate::tty::job::Signal;
+    let rig = Rig::new("raw");
+    let tty = &rig.tty;
+    let console = tty.open(true, false).expect("opens").of_console();
+    let file = tty.open(true, true).expect("opens");
+    rig.model.fork(1, 2);
+    rig.model.run(2);
+    rig.model.caller(|child| child.group = 2);
+    let (spgrp, _) = ioctl::find(0x5410).expect("TIOCSPGRP");
+    rig.model.run(1);
+    tty.order(&file, &Order { command: spgrp, value: 0, data: &2i32.to_le_bytes() }).expect("foreground");
+    assert_eq!(tty.foreground(), Some(2));
+    // That somebody else ends is nobody's business.
+    rig.model.run(2);
+    tty.leader_exits();
+    assert_eq!((tty.foreground(), tty.poll(&file).contains(Poll::HUP)), (Some(2), false));
+    rig.model.run(1);
+    tty.leader_exits();
+    assert_eq!(rig.model.take_signals(2), [Signal::Hup]);
+    assert_eq!((tty.foreground(), rig.model.terminal()), (None, None));
+    rig.model.run(2);
+    assert_eq!(rig.model.terminal(), None);
+    assert_eq!((tty.poll(&file), tty.read(&file, &mut [0; 4], false)), (Poll::DEAD, Ok(0)));
+    assert_eq!(tty.write(&file, b"x", false), Err(Error::Io));
+    assert_eq!(tty.write(&console, b"x", false), Ok(1));
+    assert!(!tty.settings().local.contains(crate::tty::termios::Local::ICANON), "the settings are gone");
 }

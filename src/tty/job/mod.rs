@@ -216,6 +216,11 @@ impl Control {
         Ok(())
     }
 
+    /// Whether the caller leads the session that it controls.
+    pub fn is_led(&self, processes: &dyn Processes) -> bool {
+        self.controls(processes) && processes.is_leader()
+    }
+
     /// The other end is gone: the leader hears of it, and the session is free.
     pub fn hang_up(&mut self, processes: &dyn Processes) {
         if let Some(session) = self.session.take() {

@@ -49,6 +49,8 @@ pub struct Pty {
     slaves: u32,
     /// A slave was open, and none is.
     slave_left: bool,
+    /// All slaves that are open are dead, though the master is there.
+    hung_up: bool,
     master_open: bool,
     locked: bool,
     wake: Wake,
@@ -87,6 +89,7 @@ impl Pty {
             to_master: Output { queue: Backlog::new(QUEUE, false)?, came: false },
             slaves: 0,
             slave_left: false,
+            hung_up: false,
             master_open: true,
             locked: true,
             wake: Wake::empty(),
@@ -147,7 +150,7 @@ impl Pty {
         }
         let opened = self.terminal.open(readable, controls, processes)?;
         self.slaves += 1;
-        self.slave_left = false;
+        (self.slave_left, self.hung_up) = (false, false);
         Ok(opened)
     }
 
@@ -169,6 +172,21 @@ impl Pty {
         self.terminal.hang_up(processes);
         self.settle(processes);
         self.wake |= Wake::SLAVE_READERS | Wake::SLAVE_WRITERS;
+    }
+
+    /// vhangup(2): whoever has the slave open loses it. The master is not told. What it types until somebody opens the slave
+    /// anew is for nobody.
+    pub fn hang_up(&mut self, processes: &dyn Processes) {
+        self.hung_up = true;
+        self.to_slave.clear();
+        self.terminal.hang_up(processes);
+        self.settle(processes);
+        self.wake = Wake::all();
+    }
+
+    /// The group in the foreground.
+    pub fn foreground(&self, processes: &dyn Processes) -> Option<u32> {
+        self.terminal.control.foreground(Side::Master, processes).ok().filter(|&group| group != 0)
     }
 
     // ---- the master ----
@@ -196,7 +214,7 @@ impl Pty {
     /// # Errors
     /// [`Error::Again`] if there is no room at all.
     pub fn master_write(&mut self, bytes: &[u8], processes: &dyn Processes) -> Result<usize, Error> {
-        let count = self.to_slave.push(bytes);
+        let count = if self.hung_up { bytes.len() } else { self.to_slave.push(bytes) };
         self.settle(processes);
         if count == 0 && !bytes.is_empty() { Err(Error::Again) } else { Ok(count) }
     }
@@ -259,7 +277,7 @@ impl Pty {
     /// Goes on with it.
     ///
     /// # Errors
-    /// [`Error::Io`] if the master went while it waited.
+    /// [`Error::Io`] if the master went while it waited. A hang-up is an end.
     pub fn read(
         &mut self,
         file: &Opened,
@@ -269,7 +287,8 @@ impl Pty {
         processes: &dyn Processes,
     ) -> Result<Step, Error> {
         if self.terminal.is_dead(file) {
-            return if reading.got > 0 { Ok(Step::Done) } else { Err(Error::Io) };
+            let is_end = reading.got > 0 || self.master_open;
+            return if is_end { Ok(Step::Done) } else { Err(Error::Io) };
         }
         let step = self.terminal.discipline.read(reading, buffer, now_ns);
         self.settle(processes);

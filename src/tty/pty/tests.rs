@@ -164,6 +164,8 @@ impl Player {
                     may.and_then(|()| self.pty.slave_write(&file, &bytes(rest), &self.model)),
                 );
             }
+            "vhangup" if self.model.terminal() == Some(ID) => self.pty.hang_up(&self.model),
+            "vhangup" => {}
             "read" => return self.read(rest.parse().expect("a size")),
             "begin" => {
                 let file = self.slave.expect("open");

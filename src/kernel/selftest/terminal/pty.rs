@@ -19,6 +19,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 const TIOCGPTN: u32 = 0x8004_5430;
 const TIOCSPTLCK: u32 = 0x4004_5431;
+const TIOCGWINSZ: u32 = 0x5413;
+const TIOCSWINSZ: u32 = 0x5414;
 
 /// Bytes that go through the pair, each way.
 const BYTES: usize = 64 << 10;
@@ -42,6 +44,7 @@ pub fn run() -> Outcome {
         order(&master, TIOCSPTLCK, &mut [0; 4]).map_err(fail)?;
         let slave = world.open(&name, OpenFlags::empty()).map_err(fail)?;
         lines(&master, &slave)?;
+        sizes(&master, &slave)?;
         waiting(&master, &slave)?;
         through(&master, &slave)?;
         drop(slave);
@@ -81,6 +84,18 @@ fn lines(master: &File, slave: &File) -> Outcome {
     }
     check(write(slave, b"out\n") == Ok(4), "the slave does not write")?;
     check(read(master, &mut buffer) == Ok(b"out\r\n"), "the output is not as OPOST makes it")
+}
+
+/// Either end says how large the window is, and the other knows.
+fn sizes(master: &File, slave: &File) -> Outcome {
+    for (says, asks, rows) in [(master, slave, 50), (slave, master, 25)] {
+        let mut size = [rows, 0, 80, 0, 0, 0, 0, 0];
+        order(says, TIOCSWINSZ, &mut size).map_err(fail)?;
+        let mut seen = [0; 8];
+        order(asks, TIOCGWINSZ, &mut seen).map_err(fail)?;
+        check(seen == size, "the window has another size than was said")?;
+    }
+    Ok(())
 }
 
 /// A file as a thread's argument. The thread is joined before the reference ends.
