@@ -34,7 +34,7 @@ pub use host::Host as Machine;
 #[cfg(target_os = "none")]
 pub use pc::Pc as Machine;
 #[cfg(target_os = "none")]
-pub use pc::ipi::tlb;
+pub use pc::ipi::{call, tlb};
 
 /// The architecture of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
