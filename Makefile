@@ -44,7 +44,7 @@ ESP_CMDLINE := console=tty0 console=ttyS0
 export BUILD DEBUG SMP MEM CPU MACHINE ACCEL ROOT GFX DISK FIRMWARE QEMU QEMU_ARGS LOADER
 export PYTHONDONTWRITEBYTECODE := 1
 
-.PHONY: all run gdb test matrix cpus fuzz crash bench bochs check screenshot clean help FORCE
+.PHONY: all run gdb test matrix cpus fuzz crash bench profile bochs check screenshot clean help FORCE
 .DEFAULT_GOAL := all
 
 ## Targets:
@@ -74,6 +74,9 @@ crash: ## power cuts at every disk write
 bench: all ## the benchmarks
 	@python3 test/bench.py
 
+profile: all ## where a row of the benchmarks spends its instructions, by function: BENCH=yield
+	@python3 $(TOOLS)/profiler.py $(BENCH)
+
 bochs: all ## boot it on Bochs, the second CPU model: BOCHS_CPU=tigerlake, ryzen, ...
 	@python3 $(TOOLS)/bochs.py
 
@@ -102,6 +105,7 @@ GROUPS.matrix := run test
 GROUPS.cpus := run test
 GROUPS.fuzz := run test
 GROUPS.bench := run
+GROUPS.profile := run
 GROUPS.bochs := run bochs
 GROUPS.screenshot := run
 

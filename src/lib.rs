@@ -19,6 +19,7 @@ pub mod acpi;
 pub mod arch;
 pub mod avl;
 pub mod boot;
+pub mod cpu_set;
 pub mod drivers;
 pub mod errno;
 #[cfg(any(test, target_os = "none"))]

@@ -21,7 +21,7 @@ from lib.source import Tree  # noqa: E402
 # From the hardware up; a module may use those of its own line and of the lines above it here. The longest name
 # that fits a module decides, so boot::loader is not where boot is.
 LAYERS = [
-    ["avl", "boot", "errno", "time", "utf8", "testing"],
+    ["avl", "boot", "cpu_set", "errno", "time", "utf8", "testing"],
     ["arch"],
     ["sync"],
     ["log"],

@@ -29,7 +29,6 @@ use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
 use crate::boot::memmap::EFI_MEMORY_WB;
 use crate::kernel::boot_info;
 use crate::mm::{frames, heap, pressure};
-use crate::platform::pc::ipi::call;
 use crate::sync::grace::EPOCHS;
 use log::{error, info};
 
@@ -144,6 +143,11 @@ pub const TESTS: &[SelfTest] = &[
         name: "mm-failures",
         about: "the tests of memory with one request refused, and nothing is lost",
         run: mm_short::failures,
+    },
+    SelfTest {
+        name: "mm-at-hand",
+        about: "what CPUs have at hand is counted, and comes back",
+        run: mm_short::at_hand,
     },
     SelfTest { name: "mm-devices", about: "no device page is cached", run: mm::devices },
     SelfTest {
@@ -316,10 +320,9 @@ fn settle() {
         pressure::reclaim(u64::MAX);
         EPOCHS.synchronize();
         EPOCHS.collect();
-        call::run_on_all(&|| {
-            heap::shrink();
-            frames::flush_caches();
-        });
+        heap::drain_all();
+        heap::shrink();
+        frames::flush_all_caches();
         if frames::free_frames() == before {
             return;
         }

@@ -17,9 +17,11 @@ use crate::arch::x86_64::percpu::Exclusive;
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::boot::info::MemoryRegion;
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
+use crate::platform::call;
 use crate::platform::page_source;
 use crate::sync::irq_lock::IrqGuard;
 use crate::sync::{IrqLock, Rank};
+use core::sync::atomic::{AtomicU64, Ordering};
 use log::{info, warn};
 use spin::Once;
 
@@ -211,13 +213,29 @@ pub fn flush_caches() {
     CACHE.with(|cache| cache.flush(&mut zones().lock()));
 }
 
-/// Frames in this CPU's cache.
+/// The same of all CPUs, or of this one alone if the caller may not wait for the others.
+pub fn flush_all_caches() {
+    call::run_on_all_or_here(&flush_caches);
+}
+
+/// Frames in the CPUs' caches. Each CPU is asked, as nobody else may look there; if the caller may not wait, this one.
 pub fn cached_frames() -> u64 {
+    let sum = AtomicU64::new(0);
+    call::run_on_all_or_here(&|| _ = sum.fetch_add(cached_here(), Ordering::Relaxed));
+    sum.into_inner()
+}
+
+fn cached_here() -> u64 {
     CACHE.with(|cache| cache.len() as u64)
 }
 
-/// Free frames, those in caches among them.
+/// Free frames, without those in other CPUs' caches: nobody is disturbed.
 pub fn free_frames() -> u64 {
+    cached_here() + zones().lock().free_frames()
+}
+
+/// Free frames, those in all caches among them. See [`cached_frames`].
+pub fn all_free_frames() -> u64 {
     cached_frames() + zones().lock().free_frames()
 }
 

@@ -13,6 +13,7 @@ use crate::arch::x86_64::percpu::InterruptsOff;
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::boot::layout::{DIRECT_MAP_BASE, DIRECT_MAP_SIZE, PAGE_SIZE};
 use crate::mm::addr::Frame;
+use crate::platform::call;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -132,6 +133,11 @@ pub fn add_cpu(cpu: usize) {
     if let Some(magazines) = MAGAZINES.on(cpu) {
         HEAP.add_cpu(magazines);
     }
+}
+
+/// Empties the CPUs' magazines into the slabs, or this one's alone if the caller may not wait for the others.
+pub fn drain_all() {
+    call::run_on_all_or_here(&|| with_magazines(|mine| HEAP.drain(mine)));
 }
 
 /// Gives back what nobody uses: pages.

@@ -166,10 +166,6 @@ impl Platform for Host {
         None
     }
 
-    fn timer_cpu() -> usize {
-        0
-    }
-
     fn set_alarm(deadline_ns: u64) {
         let reach = Self::now_ns().saturating_add(REACH_NS.load(Ordering::Relaxed));
         ALARM_NS.store(deadline_ns.min(reach), Ordering::Relaxed);

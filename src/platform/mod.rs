@@ -34,7 +34,7 @@ pub use host::Host as Machine;
 #[cfg(target_os = "none")]
 pub use pc::Pc as Machine;
 #[cfg(target_os = "none")]
-pub use pc::ipi::tlb;
+pub use pc::ipi::{call, tlb};
 
 /// The architecture of a machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,8 +197,6 @@ pub trait Platform: 'static {
     /// Calls [`timers::fire`] at `deadline_ns` or soon after, at once if that has passed, and forgets what was set
     /// before. A chip with a short range may call early. With interrupts off.
     fn set_alarm(deadline_ns: u64);
-    /// The CPU that has the alarm of this one: itself, or the boot CPU if it has none.
-    fn timer_cpu() -> usize;
 
     // ---- memory ----
 

@@ -7,10 +7,10 @@
 //!
 //! Every CPU with an alarm of its own has a queue of its own: a timer fires on the CPU that armed it, and no lock is
 //! shared but with who takes a timer back from afar. Where CPUs have none, the boot CPU serves them
-//! ([`Platform::timer_cpu`]).
+//! ([`serve_here`]).
 
 use super::{Machine, Platform};
-use crate::sync::IrqGuard;
+use crate::sync::{IrqGuard, IrqLock};
 use crate::time::queue::{Armed, Callback, Full, TimerId, TimerQueue};
 use core::num::NonZeroU64;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -32,32 +32,63 @@ impl State {
         Self { queue: TimerQueue::new(), set_for: NEVER }
     }
 
-    /// Sets the alarm for the earliest deadline, unless it comes by then anyway.
+    /// Sets the alarm for a deadline that is new or the earliest, unless it comes by then anyway.
     #[inline]
-    fn set_alarm(&mut self) {
-        let next = self.queue.next_deadline().unwrap_or(NEVER);
-        if next < self.set_for {
-            self.set_for = next;
-            Machine::set_alarm(next);
+    fn set_alarm(&mut self, deadline_ns: u64) {
+        if deadline_ns < self.set_for {
+            self.set_for = deadline_ns;
+            Machine::set_alarm(deadline_ns);
         }
     }
 }
 
 /// Names an armed timer, and none after it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Timer {
-    cpu: u32,
+    /// Where it is.
+    queue: &'static IrqLock<State>,
     id: TimerId,
+}
+
+/// This CPU has an alarm of its own from now on, and its timers are in a queue of its own. With interrupts off.
+pub fn serve_here() {
+    queues::serve_here();
 }
 
 #[cfg(target_os = "none")]
 mod queues {
     use super::State;
-    use crate::arch::x86_64::percpu::{copies, per_cpu};
+    use crate::arch::x86_64::percpu::{InterruptsOff, copies, per_cpu};
     use crate::sync::{IrqLock, Rank};
+    use core::ptr;
 
     per_cpu! {
         static STATE: IrqLock<State> = IrqLock::new(Rank::Timers, State::new());
+
+        /// Where the queue is that this CPU's timers are in; 0: it is the boot CPU's.
+        static MINE: u64 = 0;
+    }
+
+    /// From now on it is this CPU's.
+    pub fn serve_here() {
+        let pin = InterruptsOff::new();
+        MINE.set(ptr::from_ref(STATE.here(&pin)) as u64);
+    }
+
+    /// The queue that this CPU's timers are in, as an address: by one instruction.
+    #[inline]
+    pub fn mine() -> u64 {
+        MINE.get()
+    }
+
+    /// What [`mine`] means.
+    #[inline]
+    pub fn at(mine: u64) -> &'static IrqLock<State> {
+        if mine == 0 {
+            return of(0).expect("the boot CPU has its variables");
+        }
+        // SAFETY: of a CPU's copy, as `serve_here` has set it, and copies are there for good.
+        unsafe { &*(mine as *const IrqLock<State>) }
     }
 
     pub fn count() -> usize {
@@ -78,6 +109,16 @@ mod queues {
 
     static STATE: IrqLock<State> = IrqLock::new(Rank::Timers, State::new());
 
+    pub fn serve_here() {}
+
+    pub fn mine() -> u64 {
+        0
+    }
+
+    pub fn at(_: u64) -> &'static IrqLock<State> {
+        &STATE
+    }
+
     pub fn count() -> usize {
         1
     }
@@ -87,28 +128,30 @@ mod queues {
     }
 }
 
-/// The queue in which this CPU's timers are, locked, and its CPU.
+/// The queue in which this CPU's timers are, and the same locked.
 #[inline(always)]
-fn mine() -> (IrqGuard<'static, State>, usize) {
+fn mine() -> (&'static IrqLock<State>, IrqGuard<'static, State>) {
     loop {
-        let cpu = Machine::timer_cpu();
-        let state = queues::of(cpu).expect("a CPU that runs has its variables").lock();
+        let mine = queues::mine();
+        let queue = queues::at(mine);
+        let state = queue.lock();
         // Interrupts are off now. Before, this may have been moved to another CPU.
-        if cpu == Machine::timer_cpu() {
-            return (state, cpu);
+        if mine == queues::mine() {
+            return (queue, state);
         }
     }
 }
 
 /// The alarm: calls what is due on this CPU. With interrupts off.
 pub fn fire(_: usize) {
-    let queue = queues::of(Machine::timer_cpu()).expect("a CPU that runs has its variables");
+    let queue = queues::at(queues::mine());
     loop {
         let mut state = queue.lock();
         let Some(expired) = state.queue.pop_expired(Machine::now_ns()) else {
             // The chip has stopped, whatever it was set for.
             state.set_for = NEVER;
-            state.set_alarm();
+            let next = state.queue.next_deadline().unwrap_or(NEVER);
+            state.set_alarm(next);
             return;
         };
         drop(state);
@@ -119,26 +162,25 @@ pub fn fire(_: usize) {
 /// Calls `callback(context)` at a time of [`Platform::now_ns`], or at once if that has passed.
 #[inline]
 pub fn at(deadline_ns: u64, callback: Callback, context: usize) -> Result<Timer, Full> {
-    let (mut state, cpu) = mine();
+    let (queue, mut state) = mine();
     let id = state.queue.arm(deadline_ns, callback, context)?;
-    state.set_alarm();
-    Ok(Timer { cpu: cpu as u32, id })
+    state.set_alarm(deadline_ns);
+    Ok(Timer { queue, id })
 }
 
 /// Calls `callback(context)` every `period`, without drift.
 pub fn every(period_ns: NonZeroU64, callback: Callback, context: usize) -> Result<Timer, Full> {
     let first_ns = Machine::now_ns().saturating_add(period_ns.get());
-    let (mut state, cpu) = mine();
+    let (queue, mut state) = mine();
     let id = state.queue.arm_periodic(first_ns, period_ns, callback, context)?;
-    state.set_alarm();
-    Ok(Timer { cpu: cpu as u32, id })
+    state.set_alarm(first_ns);
+    Ok(Timer { queue, id })
 }
 
 /// Takes a timer back. False if it has fired: then its callback may be running now, on the CPU that armed it.
 #[inline]
 pub fn cancel(timer: Timer) -> bool {
-    let Some(queue) = queues::of(timer.cpu as usize) else { return false };
-    queue.lock().queue.cancel(timer.id)
+    timer.queue.lock().queue.cancel(timer.id)
 }
 
 /// Ticks of [`start_ticks`], and since when they are counted.

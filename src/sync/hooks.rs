@@ -12,7 +12,8 @@ mod live {
     use core::sync::atomic::Ordering;
 
     pub use preempt::{
-        depth as preemption_depth, disable as disable_preemption, enable as enable_preemption, is_wanted,
+        depth as preemption_depth, disable as disable_preemption, enable as enable_preemption,
+        enable_later as enable_preemption_later, is_wanted,
     };
 
     /// This CPU's number, from 0.
@@ -50,6 +51,8 @@ mod live {
 #[cfg(not(any(test, target_os = "none")))]
 mod live {
     pub fn disable_preemption() {}
+
+    pub fn enable_preemption_later() {}
 
     pub fn enable_preemption() {}
 
@@ -102,6 +105,10 @@ mod live {
 
     pub fn enable_preemption() {
         PREEMPT_COUNT.with(|count| count.set(count.get() - 1));
+    }
+
+    pub fn enable_preemption_later() {
+        enable_preemption();
     }
 
     pub fn preemption_depth() -> u32 {

@@ -107,8 +107,12 @@ impl<T> Drop for IrqGuard<'_, T> {
         unsafe { self.lock.ticket.unlock() };
         // From here on the lock may be gone: who waited for it may have been the one to free it.
         let too_long = checks::interrupts_on(self.were_on);
-        interrupts::restore(self.were_on);
-        hooks::enable_preemption();
+        if self.were_on {
+            interrupts::enable();
+            hooks::enable_preemption();
+        } else {
+            hooks::enable_preemption_later();
+        }
         too_long.report();
     }
 }

@@ -160,7 +160,7 @@ pub fn reschedule_here() {
     let number = percpu::number();
     let mut queue = here().lock();
     look(number, &mut queue);
-    let me = me();
+    let me = me(&queue);
     if me.token.load(Ordering::Relaxed) != 0 && me.has_program() {
         preempt::want();
     }
@@ -197,10 +197,11 @@ fn thread_of(entity: *const Entity) -> *const Thread {
     entity.wrapping_byte_sub(offset_of!(Thread, entity)).cast()
 }
 
-/// The thread that runs this, which has begun.
+/// The thread that runs this, on the CPU whose queue that is.
 #[inline]
-fn me() -> &'static Thread {
-    try_current().expect("task::init comes first")
+fn me(_: &Queue) -> &'static Thread {
+    // SAFETY: `adopt` names a CPU's first thread before it makes the queue.
+    unsafe { try_current().unwrap_unchecked() }
 }
 
 /// Makes what this CPU runs its first thread, `boot`, which may be the idle thread.
@@ -236,14 +237,15 @@ pub fn set_slice(slice_ns: u64) -> u64 {
 /// Gives this CPU to whoever is next. Interrupts are off, and still are when it returns, which is when this thread has
 /// its turn again. In line, so that each way to give it away has only what it needs.
 #[inline(always)]
-fn leave(mut queue: Queue, why: Leaving, fate: Fate) {
+fn leave(mut queue: Queue, old: &'static Thread, why: Leaving, fate: Fate) {
     let next = queue.schedule(why, Machine::now_ns());
-    go_on_with(queue, next, why, fate);
+    go_on_with(queue, old, next, why, fate);
 }
 
-/// Switches to the thread that the policy has named, if it is another one than this; else there is nothing to do.
+/// Switches from the thread that runs this to the one that the policy has named, if that is another one; else there is
+/// nothing to do.
 #[inline(always)]
-fn go_on_with(queue: Queue, next: &'static Entity, why: Leaving, fate: Fate) {
+fn go_on_with(queue: Queue, old: &'static Thread, next: &'static Entity, why: Leaving, fate: Fate) {
     // Whoever may be switched away from reads nothing under epochs.
     grace::pass();
     let cpu = queue.cpu;
@@ -252,7 +254,6 @@ fn go_on_with(queue: Queue, next: &'static Entity, why: Leaving, fate: Fate) {
     if let Some(event_ns) = queue.next_event() {
         set_own_timer(cpu, event_ns);
     }
-    let old = me();
     if ptr::eq(next, old) {
         old.set_state(State::Running);
         return;
@@ -300,8 +301,9 @@ pub fn yield_now() {
     let were_on = interrupts::disable();
     let queue = here().lock();
     if queue.is_wanted() {
-        me().set_state(State::Ready);
-        leave(queue, Leaving::Yields, Fate::Stays);
+        let me = me(&queue);
+        me.set_state(State::Ready);
+        leave(queue, me, Leaving::Yields, Fate::Stays);
     } else {
         drop(queue);
     }
@@ -311,12 +313,12 @@ pub fn yield_now() {
 /// What `arch::preempt` calls when this CPU is wanted and may be had, with interrupts off.
 pub(super) fn preempted() {
     let queue = here().lock();
-    let me = me();
+    let me = me(&queue);
     me.set_state(State::Ready);
     if me.entity.may_run_on(percpu::number()) {
-        leave(queue, Leaving::Preempted, Fate::Stays);
+        leave(queue, me, Leaving::Preempted, Fate::Stays);
     } else {
-        leave(queue, Leaving::Moves, Fate::Moves);
+        leave(queue, me, Leaving::Moves, Fate::Moves);
     }
 }
 
@@ -329,10 +331,10 @@ pub fn park() {
     checks::may_sleep();
     interrupts::disable();
     let queue = here().lock();
-    let me = me();
+    let me = me(&queue);
     if me.token.swap(0, Ordering::Relaxed) == 0 {
         me.set_state(State::Parked);
-        leave(queue, Leaving::Sleeps, Fate::Stays);
+        leave(queue, me, Leaving::Sleeps, Fate::Stays);
     } else {
         drop(queue);
     }
@@ -342,8 +344,9 @@ pub fn park() {
 /// The thread that runs this is over. Interrupts are off.
 pub(super) fn leave_for_good() -> ! {
     let queue = here().lock();
-    me().set_state(State::Dead);
-    leave(queue, Leaving::Sleeps, Fate::IsDead);
+    let me = me(&queue);
+    me.set_state(State::Dead);
+    leave(queue, me, Leaving::Sleeps, Fate::IsDead);
     unreachable!("a dead thread runs")
 }
 
@@ -358,12 +361,13 @@ pub fn unpark(thread: &Thread) {
             thread.entity.send_to(to);
             drop(queue);
             deliver(thread, Arrival::Woken);
-        } else if were_on && may_switch(number) {
+        } else if were_on && may_switch(number, me(&queue)) {
             // The shortest way: no second look at the clock, the queue and the board.
             let next = queue.enqueue_and_schedule(entity_of(thread), Arrival::Woken, Machine::now_ns());
             recorder::arrival(thread, number, Arrival::Woken);
-            me().set_state(State::Ready);
-            go_on_with(queue, next, Leaving::Preempted, Fate::Stays);
+            let me = me(&queue);
+            me.set_state(State::Ready);
+            go_on_with(queue, me, next, Leaving::Preempted, Fate::Stays);
             interrupts::enable();
             return;
         } else {
@@ -383,8 +387,8 @@ pub fn unpark(thread: &Thread) {
 /// Whether the thread that runs this, which has interrupts on, may be switched away from, to go on on this CPU later; and
 /// `number` is this CPU.
 #[inline]
-fn may_switch(number: usize) -> bool {
-    number == percpu::number() && preempt::depth() == 0 && me().entity.may_run_on(number)
+fn may_switch(number: usize, me: &Thread) -> bool {
+    number == percpu::number() && preempt::depth() == 0 && me.entity.may_run_on(number)
 }
 
 /// A new thread wants a CPU: the least loaded.

@@ -165,13 +165,13 @@ impl<const N: usize> TimerQueue<N> {
 
     #[inline(always)]
     fn insert(&mut self, deadline_ns: u64, timer: Slot) -> Result<TimerId, Full> {
-        let Some(&free) = self.keys.get(self.len) else { return Err(Full) };
+        let hole = self.len;
+        let Some(&free) = self.keys.get(hole) else { return Err(Full) };
         let slot = TimerId::of(free).slot();
         self.order = self.order.wrapping_add(1);
         let id = TimerId(self.order << SLOT_BITS | slot as u64);
         self.slots[slot] = timer;
-        let hole = self.len;
-        self.len += 1;
+        self.len = hole + 1;
         self.sift_up(hole, u128::from(deadline_ns) << 64 | u128::from(id.0));
         Ok(id)
     }
@@ -247,12 +247,13 @@ impl<const N: usize> TimerQueue<N> {
     /// Closes the gap with the last entry of the heap, and leaves the slot where the free ones are.
     #[inline]
     fn remove(&mut self, position: usize) {
-        self.len -= 1;
-        let last = self.keys[self.len];
-        self.keys[self.len] = self.keys[position];
-        if position == self.len {
+        let end = self.len - 1;
+        self.len = end;
+        if position == end {
             return;
         }
+        let last = self.keys[end];
+        self.keys[end] = self.keys[position];
         if position > 0 && last < self.keys[(position - 1) / ARITY] {
             self.sift_up(position, last);
         } else {

@@ -8,7 +8,7 @@ from tools import qemu
 
 def rows(guest):
     """The lines of `cpus`: number, APIC ID, state."""
-    found = re.findall(r"^\s+(\d+)\s+(\d+)\s+(?:\d+|-)\s+(?:\d+|-)\s+(?:\d+|-)\s+(\S.*)$", guest.command("cpus"), re.MULTILINE)
+    found = re.findall(r"^\s+(\d+)\s+(\d+)\s+(?:\d+|-)\s+(?:\d+|-)\s+(?:\d+|-)\s+(\S.*)$", guest.command("cpus", timeout=300), re.MULTILINE)
     return [(int(number), int(apic), state.strip()) for number, apic, state in found]
 
 
@@ -36,13 +36,13 @@ def many(t, smp, machine, mode):
     """As many CPUs as xAPIC mode has IDs for, and more: x2APIC, and MADT entries of type 9. All of them answer."""
     if mode == "x2apic" and qemu.qemu_version() < (9,):
         raise Skip("QEMU has no x2APIC mode under TCG before version 9")
-    guest = t.boot(smp=smp, machine=machine, cpu="max", mem="1G", timeout=400, cmdline="nox2apic" if mode == "xapic" else "")
+    guest = t.boot(smp=smp, machine=machine, cpu="max", mem="1G", timeout=1500, cmdline="nox2apic" if mode == "xapic" else "")
     found = rows(guest)
     check([number for number, _, _ in found] == list(range(int(smp))), f"not {smp} CPUs: {found}")
     check(all(state == "online" for _, _, state in found), f"not all online: {found}")
     check(len({apic for _, apic, _ in found}) == int(smp), f"APIC IDs twice: {found}")
     check(f"TSC alike on {smp} CPUs" in guest.boot_text, "the boot log has no word on their counters")
-    check("smp-isolation: ok" in guest.command("selftest smp-isolation", timeout=200), "not all of them answer a call")
+    check("smp-isolation: ok" in guest.command("selftest smp-isolation", timeout=900), "not all of them answer a call")
 
 
 @test("maxcpus")

@@ -49,6 +49,13 @@ mod live {
         }
     }
 
+    /// Ends one [`disable`] where interrupts are off: who turns them on looks whether a switch is wanted.
+    #[inline]
+    pub fn enable_later() {
+        // SAFETY: as above.
+        unsafe { asm!("dec dword ptr gs:[{} + {}]", sym CPU, const WORD, options(nostack)) };
+    }
+
     /// Switches, if that is wanted and allowed.
     #[inline]
     pub fn check() {
@@ -160,6 +167,8 @@ mod live {
     pub fn disable() {}
 
     pub fn enable() {}
+
+    pub fn enable_later() {}
 
     pub fn check() {}
 }

@@ -13,6 +13,7 @@ use crate::mm::space::live::{KernelEnv, UserSpace};
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{Access, Layout, Limits, MapFlags, Mapping};
 use crate::mm::{frames, heap};
+use crate::task::{self, Policy, schedule};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -170,4 +171,44 @@ fn failures_of(test: &SelfTest) -> Outcome {
     log::info!(target: "selftest", "{}: {requests} requests, {refusals} refused, one in each run", test.name);
     // A test that asks for nothing proves nothing here; of the others, most refusals must have come to pass.
     check(refusals >= runs / 2, "refusals that were ordered have not happened")
+}
+
+/// Size of the objects that [`fill`] leaves at hand.
+const OBJECT: usize = 512;
+
+/// Takes frames and pieces of the heap on this CPU and frees them, which leaves them at hand here. How many of each.
+fn fill(_: usize) -> usize {
+    const EACH: usize = 24;
+    let taken: [_; EACH] = core::array::from_fn(|_| frames::allocate(Owner::Anonymous));
+    let count = taken.iter().flatten().count();
+    taken.into_iter().flatten().for_each(frames::free);
+    let pieces: [_; EACH] = core::array::from_fn(|_| {
+        let mut piece: Vec<u8> = Vec::new();
+        piece.try_reserve_exact(OBJECT).map(|()| piece).ok()
+    });
+    count.min(pieces.iter().flatten().count())
+}
+
+/// `mm-at-hand`: on each CPU something is left at hand. All of it is counted as free; and when a request would be refused,
+/// other CPUs' as well as this one's is given back.
+pub fn at_hand() -> Outcome {
+    let objects = || {
+        let of_that_size = HEAP.stats().filter(|one| one.size >= OBJECT && one.size <= 2 * OBJECT);
+        of_that_size.map(|one| one.in_magazines).sum::<usize>()
+    };
+    let (mut cpus, mut least) = (0_usize, 0);
+    for cpu in schedule::online().iter() {
+        let filler = task::spawn_on(cpu, "test", Policy::Fifo(1), fill, 0).map_err(|_| "no memory")?;
+        (cpus, least) = (cpus + 1, least + filler.join());
+    }
+    let (cached, held, free) = (frames::cached_frames(), objects(), frames::all_free_frames());
+    // What a thread's end frees may have filled a cache, which then gives half of it back.
+    check(cached >= least as u64 / 2, "frames that other CPUs have at hand are not counted")?;
+    // A magazine of 24 that are freed holds on to 8 at least.
+    check(held >= 4 * cpus, "no objects are at hand")?;
+    pressure::reclaim(u64::MAX);
+    let (left, kept) = (frames::cached_frames(), objects());
+    log::info!(target: "selftest", "mm-at-hand: {cpus} CPUs, {cached} frames and {held} objects at hand, then {left} and {kept}");
+    check(left < cached / 2 && kept < held / 2, "what CPUs have at hand does not come back")?;
+    check(frames::all_free_frames() >= free, "frames were lost")
 }

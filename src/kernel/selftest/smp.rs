@@ -3,11 +3,11 @@
 use super::{Outcome, Trouble, check};
 use crate::arch::x86_64::paging::live::KernelTlb;
 use crate::arch::x86_64::paging::{Attributes, Rights, Room};
-use crate::arch::x86_64::percpu::mask::CpuMask;
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, NoPreemption, copies};
 use crate::arch::x86_64::probe;
 use crate::boot::layout::{HEAP_BASE, PAGE_SIZE};
+use crate::cpu_set::CpuSet;
 use crate::platform::pc::ipi::call;
 use crate::platform::{Machine, Platform, kernel_tables};
 use crate::task::{self, JoinHandle, Policy, thread};
@@ -225,7 +225,7 @@ pub fn handover() -> Outcome {
     for cpu in copies::online().iter().filter(|&cpu| cpu != own) {
         TURN.store(0, Ordering::Relaxed);
         LIMIT.store(HANDOVERS, Ordering::Relaxed);
-        call::send(&CpuMask::of(cpu), |_| play(1), 0);
+        call::send(&CpuSet::one(cpu), |_| play(1), 0);
         play(0);
         let limit = LIMIT.load(Ordering::Relaxed);
         while TURN.load(Ordering::Acquire) != limit {

@@ -31,20 +31,22 @@ static HEAP: Shrinker = Shrinker {
     scan: |_| heap::shrink() as u64,
 };
 
-static FRAME_CACHE: Shrinker = Shrinker {
-    name: "frame cache",
+/// What all CPUs have at hand. They are interrupted for that, so not before a request would be refused.
+static AT_HAND: Shrinker = Shrinker {
+    name: "at hand",
     when: When::Refused,
     count: frames::cached_frames,
     scan: |_| {
-        let cached = frames::cached_frames();
-        frames::flush_caches();
-        cached
+        heap::drain_all();
+        let (freed, cached) = (heap::shrink() as u64, frames::cached_frames());
+        frames::flush_all_caches();
+        freed + cached
     },
 };
 
 /// Makes those known who are here already. Once, after the heap.
 pub fn init() {
-    assert!(register(&HEAP) && register(&FRAME_CACHE), "the first have a place");
+    assert!(register(&HEAP) && register(&AT_HAND), "the first have a place");
 }
 
 /// Has somebody asked when memory is short; false if there is no place for one more.

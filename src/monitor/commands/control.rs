@@ -2,8 +2,8 @@
 
 use super::{Call, Result};
 use crate::arch::x86_64::cr;
-use crate::arch::x86_64::percpu::mask::CpuMask;
 use crate::arch::x86_64::percpu::{self, copies};
+use crate::cpu_set::CpuSet;
 use crate::kernel::bench::{self, Unit};
 use crate::kernel::selftest::{self, TESTS};
 use crate::monitor::parse::{self, Problem};
@@ -19,7 +19,7 @@ pub fn panic<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
             if !copies::is_online(cpu) {
                 return Err(Problem::Unknown(call.suffix));
             }
-            ipi::call::send(&CpuMask::of(cpu), |_| panic!("asked for by the monitor"), 0);
+            ipi::call::send(&CpuSet::one(cpu), |_| panic!("asked for by the monitor"), 0);
             cr::wait_forever();
         }
     }

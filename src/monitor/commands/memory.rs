@@ -116,7 +116,7 @@ fn parts_of_image(out: &mut dyn Write, pages: u64) {
 pub fn free<'a>(call: &mut Call<'a, '_>) -> Result<'a> {
     call.words.end()?;
     let out = &mut *call.out;
-    let (managed, free) = (frames::managed_frames(), frames::free_frames());
+    let (managed, free) = (frames::managed_frames(), frames::all_free_frames());
     let _ = writeln!(out, "  {:>8} KiB to be given out, {} KiB of it free", managed * 4, free * 4);
     for zone in Zone::ALL {
         // Printed when nothing is locked any more.

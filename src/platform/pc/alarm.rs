@@ -90,6 +90,7 @@ pub fn init() {
 fn put(chip: Chip) {
     let pin = InterruptsOff::new();
     SERVED_BY.set(percpu::number() as u32);
+    timers::serve_here();
     *ALARM.here(&pin).lock() = chip;
 }
 
@@ -113,16 +114,10 @@ fn set_up(lapic: LocalApic, mode: TimerMode, divider: Divider) -> bool {
     lapic.timer_setup(mode, VECTOR.load(Ordering::Relaxed), divider).is_ok()
 }
 
-/// See [`Platform::timer_cpu`](crate::platform::Platform::timer_cpu).
-#[inline]
-pub fn cpu() -> usize {
-    SERVED_BY.get() as usize
-}
-
 /// See [`Platform::set_alarm`](crate::platform::Platform::set_alarm).
 pub fn set(deadline_ns: u64) {
     // It looks for itself what is the earliest deadline by now.
-    if cpu() != percpu::number() {
+    if SERVED_BY.get() as usize != percpu::number() {
         ipi::alarm();
         return;
     }

@@ -116,11 +116,6 @@ impl Platform for Pc {
         alarm::set(deadline_ns);
     }
 
-    #[inline]
-    fn timer_cpu() -> usize {
-        alarm::cpu()
-    }
-
     fn memory_map() -> &'static [MemoryRegion] {
         memory::map()
     }

@@ -13,6 +13,7 @@ use super::board::Board;
 use super::entity::Entity;
 use super::queue::RunQueue;
 use super::topology::Topology;
+use crate::cpu_set::MAX_CPUS;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub fn on_idle(cpu: usize, again: bool, board: &Board, topology: &Topology) -> O
 /// and pulling, and moves on where it begins to look among equals.
 pub fn plan(cpu: usize, round: u64, board: &Board) -> Option<Move> {
     let idle = board.idle();
-    let start = (cpu + 1 + round as usize) % super::MAX_CPUS;
+    let start = (cpu + 1 + round as usize) % MAX_CPUS;
     if let Some(to) = idle.iter_from(start).next() {
         return Move::between(cpu, to, board);
     }

@@ -3,7 +3,7 @@
 //! A CPU's line is one word, written by its run queue when something of it has changed. Two sets, of the CPUs that are
 //! idle and of those with somebody waiting, spare the others a look at each line.
 
-use super::cpus::{CpuSet, MAX_CPUS, SharedCpuSet};
+use crate::cpu_set::{CpuSet, MAX_CPUS, SharedCpuSet};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// What a run queue shows.

@@ -55,6 +55,12 @@ impl Link {
         unsafe { entity.as_ref() }
     }
 
+    /// Whether that is this entity.
+    #[inline]
+    pub fn leads_to(&self, entity: &Entity) -> bool {
+        core::ptr::eq(self.0.load(Ordering::Acquire), entity)
+    }
+
     #[inline]
     pub fn set(&self, entity: Option<&'static Entity>) {
         let entity = entity.map_or(core::ptr::null(), core::ptr::from_ref);

@@ -4,8 +4,8 @@
 //! begins or ends to run; the rest is looked at when it wakes up or is asked about.
 
 use super::cell::{Byte, Half, Link, Word};
-use super::cpus::{CpuSet, SharedCpuSet};
 use super::weight;
+use crate::cpu_set::{CpuSet, SharedCpuSet};
 
 /// How a thread is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

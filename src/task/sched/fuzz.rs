@@ -156,8 +156,17 @@ impl Both {
 
     fn enqueue(&mut self, at: usize, thread: Thread, arrival: Arrival) {
         let entity = self.entities[thread.id as usize];
-        let found = self.queues[at].enqueue(entity, arrival, self.now_ns);
-        assert_eq!(found, self.models[at].enqueue(thread, arrival, self.now_ns), "whether to switch");
+        let (queue, model) = (&mut self.queues[at], &mut self.models[at]);
+        // As one who wakes it does, who may be switched away from, or anybody else.
+        if self.random.below(2) == 0 {
+            let (old, new) = (queue.running(), queue.enqueue_and_schedule(entity, arrival, self.now_ns));
+            self.switches += u64::from(old != new);
+            model.enqueue(thread, arrival, self.now_ns);
+            model.schedule(Leaving::Preempted, self.now_ns);
+        } else {
+            let found = queue.enqueue(entity, arrival, self.now_ns);
+            assert_eq!(found, model.enqueue(thread, arrival, self.now_ns), "whether to switch");
+        }
     }
 
     fn schedule(&mut self, at: usize, leaving: Leaving) {

@@ -5,7 +5,7 @@
 //! (a thread woke up, sleeps, yields, time has passed) and the time, and is told who is to run and when to look again.
 //! The parts, from the bottom up:
 //!
-//! - [`cell`]: words that several CPUs may look at. [`cpus`]: sets of CPUs. [`weight`]: nice values, virtual time.
+//! - [`cell`]: words that several CPUs may look at. [`weight`]: nice values, virtual time.
 //! - [`entity`]: what is kept of a thread.
 //! - [`fair`]: the fair class, EEVDF. [`real_time`]: the classes FIFO and RR.
 //! - [`queue`]: a CPU's run queue: both classes, the idle thread, the thread that runs.
@@ -23,7 +23,6 @@
 pub mod balance;
 pub mod board;
 pub mod cell;
-pub mod cpus;
 pub mod entity;
 pub mod fair;
 #[cfg(test)]
@@ -38,8 +37,8 @@ mod sim;
 pub mod topology;
 pub mod weight;
 
+pub use crate::cpu_set::CpuSet;
 pub use board::Board;
-pub use cpus::{CpuSet, MAX_CPUS};
 pub use entity::{Entity, Policy};
 pub use queue::{Arrival, Leaving, RunQueue};
 pub use topology::Topology;

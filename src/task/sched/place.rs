@@ -80,8 +80,8 @@ fn idlest(entity: &Entity, start: usize, board: &Board, topology: &Topology) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu_set::CpuSet;
     use crate::task::sched::board::Load;
-    use crate::task::sched::cpus::CpuSet;
     use crate::task::sched::entity::Policy;
     use crate::task::sched::topology::Position;
 

@@ -154,17 +154,42 @@ impl RunQueue {
         now_ns: u64,
     ) -> &'static Entity {
         let old = self.running;
-        self.take_in(entity, arrival, now_ns);
-        let new = self.schedule(Leaving::Preempted, now_ns);
+        let slept_ns = self.receive(entity, arrival, now_ns);
+        if self.is_most_urgent(entity) {
+            // It would be the first in line, so it need not go there.
+            self.real_time_threads += 1;
+            if old != self.idle {
+                self.fair.wait(old);
+            }
+            self.wants_switch = false;
+            self.switch_to(entity, Leaving::Preempted, now_ns);
+            return entity;
+        }
+        self.line_up(entity, slept_ns);
+        let new = self.choose(Leaving::Preempted, now_ns);
         // Otherwise it has been shown.
-        if old == self.idle || old.rank.get() == new.rank.get() {
+        if old.rank.get() == new.rank.get() {
             self.show();
         }
         new
     }
 
+    /// Whether one that comes in is real-time and more urgent than all others here, and displaces nobody who is.
+    #[inline]
+    fn is_most_urgent(&self, entity: &Entity) -> bool {
+        let displaces_fair = self.running == self.idle || self.running.is_fair();
+        displaces_fair && entity.rank.get() > self.real_time.highest()
+    }
+
     #[inline]
     fn take_in(&mut self, entity: &'static Entity, arrival: Arrival, now_ns: u64) {
+        let slept_ns = self.receive(entity, arrival, now_ns);
+        self.line_up(entity, slept_ns);
+    }
+
+    /// One that comes in belongs to this CPU from now on. For how long it has slept, if it has not just moved.
+    #[inline]
+    fn receive(&mut self, entity: &'static Entity, arrival: Arrival, now_ns: u64) -> Option<u64> {
         debug_assert!(entity.whereabouts() == Whereabouts::Away, "in a queue already");
         debug_assert!(entity.may_run_on(self.cpu as usize), "not allowed here");
         self.account(now_ns);
@@ -177,8 +202,14 @@ impl RunQueue {
             Arrival::Woken => Some(now_ns.saturating_sub(entity.since_ns.get())),
             Arrival::Moved => None,
         };
-        self.add(entity, slept_ns);
         entity.since_ns.set(now_ns);
+        slept_ns
+    }
+
+    /// It waits from now on, or asks for a switch.
+    #[inline]
+    fn line_up(&mut self, entity: &'static Entity, slept_ns: Option<u64>) {
+        self.add(entity, slept_ns);
         if self.displaces(entity) {
             self.wants_switch = true;
         }
@@ -240,6 +271,12 @@ impl RunQueue {
     #[inline(always)]
     pub fn schedule(&mut self, leaving: Leaving, now_ns: u64) -> &'static Entity {
         self.account(now_ns);
+        self.choose(leaving, now_ns)
+    }
+
+    /// The same with time charged.
+    #[inline(always)]
+    fn choose(&mut self, leaving: Leaving, now_ns: u64) -> &'static Entity {
         let old = self.running;
         if leaving == Leaving::Preempted && !self.wants_switch {
             return old;
@@ -255,10 +292,18 @@ impl RunQueue {
         } else {
             self.after_real_time(old, leaving)
         };
-        if new == old {
-            return old;
+        if new != old {
+            self.switch_to(new, leaving, now_ns);
         }
-        if old.whereabouts() == Whereabouts::Running {
+        new
+    }
+
+    /// Another one runs from now on, which is not among those that wait; the old one is, or is away.
+    #[inline(always)]
+    fn switch_to(&mut self, new: &'static Entity, leaving: Leaving, now_ns: u64) {
+        let old = self.running;
+        let could_go_on = leaving == Leaving::Preempted || leaving == Leaving::Yields;
+        if could_go_on {
             old.put_whereabouts(Whereabouts::Queued);
             old.since_ns.set(now_ns);
         }
@@ -275,13 +320,10 @@ impl RunQueue {
         }
         self.running = new;
         // Nobody has come or gone, and to others the new one is as good as the old one.
-        let is_same = (leaving == Leaving::Preempted || leaving == Leaving::Yields)
-            && old != self.idle
-            && old.rank.get() == new.rank.get();
+        let is_same = could_go_on && old != self.idle && old.rank.get() == new.rank.get();
         if !is_same {
             self.show();
         }
-        new
     }
 
     /// The running thread is no longer this CPU's.

@@ -15,6 +15,8 @@ const RANKS: usize = 100;
 pub struct RealTime {
     /// The bit of a priority: its list has somebody in it.
     taken: u128,
+    /// The highest of these; 0 if there is none.
+    highest: u8,
     heads: [Option<&'static Entity>; RANKS],
 }
 
@@ -27,18 +29,18 @@ pub enum End {
 
 impl RealTime {
     pub const fn new() -> Self {
-        Self { taken: 0, heads: [None; RANKS] }
+        Self { taken: 0, highest: 0, heads: [None; RANKS] }
     }
 
     #[inline]
     pub const fn is_empty(&self) -> bool {
-        self.taken == 0
+        self.highest == 0
     }
 
     /// The highest priority of one that waits; 0 if none does.
     #[inline]
     pub const fn highest(&self) -> u8 {
-        if self.taken == 0 { 0 } else { 127 - self.taken.leading_zeros() as u8 }
+        self.highest
     }
 
     /// Whether somebody waits at this priority.
@@ -60,6 +62,7 @@ impl RealTime {
             entity.left.set(Some(entity));
             entity.right.set(Some(entity));
             self.taken |= 1 << rank;
+            self.highest = self.highest.max(rank);
         }
         if end == End::Front || entity.right.get() == Some(entity) {
             *head = Some(entity);
@@ -72,7 +75,10 @@ impl RealTime {
     pub fn exchange_only(&mut self, entity: &'static Entity) -> Option<&'static Entity> {
         let rank = entity.rank.get();
         let head = &mut self.heads[rank as usize];
-        let only = head.filter(|first| first.right.get() == *head && self.taken >> rank == 1)?;
+        let only = (*head)?;
+        if rank != self.highest || !only.right.leads_to(only) {
+            return None;
+        }
         entity.left.set(Some(entity));
         entity.right.set(Some(entity));
         *head = Some(entity);
@@ -85,6 +91,9 @@ impl RealTime {
         if after == Some(entity) {
             self.heads[rank as usize] = None;
             self.taken &= !(1 << rank);
+            if rank == self.highest {
+                self.highest = if self.taken == 0 { 0 } else { 127 - self.taken.leading_zeros() as u8 };
+            }
             return;
         }
         before.expect("a ring").right.set(after);

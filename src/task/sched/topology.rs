@@ -1,6 +1,6 @@
 //! Which CPUs are near each other, as sets.
 
-use super::cpus::{CpuSet, MAX_CPUS, SharedCpuSet};
+use crate::cpu_set::{CpuSet, MAX_CPUS, SharedCpuSet};
 
 /// Where a CPU is: numbers that two CPUs have in common if they are in the same package, or core, of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 //! A copy is there for good once it is announced, also that of a CPU that never came up or has stopped: others may
 //! still read its counters.
 
-use super::mask::{AtomicCpuMask, CpuMask};
 use super::{CPU, PerCpu};
+use crate::cpu_set::{CpuSet, SharedCpuSet};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 pub use crate::boot::layout::MAX_CPUS;
@@ -16,7 +16,7 @@ static BASES: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// CPUs that run, and take interrupts or are about to.
-static ONLINE: AtomicCpuMask = AtomicCpuMask::new();
+static ONLINE: SharedCpuSet = SharedCpuSet::new(CpuSet::EMPTY);
 static ONLINE_COUNT: AtomicUsize = AtomicUsize::new(0);
 
 /// A CPU runs.
@@ -26,7 +26,7 @@ pub fn set_online(cpu: usize) {
 }
 
 /// CPUs that run.
-pub fn online() -> CpuMask {
+pub fn online() -> CpuSet {
     ONLINE.get()
 }
 

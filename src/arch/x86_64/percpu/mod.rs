@@ -30,7 +30,6 @@
 
 pub mod area;
 pub mod copies;
-pub mod mask;
 pub mod pin;
 pub mod variable;
 

@@ -6,7 +6,7 @@
 //! INIT to all, 10 ms                            resets
 //! start-up IPI to all                           asm/trampoline.S: Called -> Arrived
 //! wait; a second one to who is not there        ap_main (arrive.rs): features, APIC, its doors
-//! wait; give up on who is still not there       Online; idle
+//! wait until nobody gets further; give up       Online; idle
 //! compare: MTRRs, time-stamp counters           answers
 //! ```
 //!
@@ -53,9 +53,11 @@ const INIT_NS: u64 = 10_000_000;
 /// After the first start-up IPI, before the second: 200 µs by the specification; a CPU that is only slow to be
 /// scheduled by its hypervisor does no harm by being called twice, but is not helped either.
 const FIRST_NS: u64 = 20_000_000;
-/// After the second; and for each CPU some more, for emulators run many on few.
-const SECOND_NS: u64 = 2_000_000_000;
-const SECOND_EACH_NS: u64 = 50_000_000;
+/// How long nothing may happen after the second: nobody begins and nobody is done. For each CPU some more, as emulators run
+/// many on few. All together may take as long as it takes: such an emulator gives the next in line for a lock its turn when
+/// it comes to that one, and so 288 CPUs on two took minutes.
+const STEP_NS: u64 = 2_000_000_000;
+const STEP_EACH_NS: u64 = 50_000_000;
 
 /// CPUs that the MADT lists: entries in use.
 static LISTED: AtomicUsize = AtomicUsize::new(1);
@@ -202,11 +204,20 @@ fn start_all(
     called().for_each(|cpu| send(cpu, Ipi::Startup(vector)));
     if !wait_until(FIRST_NS, || called().next().is_none()) {
         called().for_each(|cpu| send(cpu, Ipi::Startup(vector)));
-        wait_until(SECOND_NS + wanted as u64 * SECOND_EACH_NS, || called().next().is_none());
     }
-    // Whoever has arrived is on its way.
-    let arriving = || all().any(|(_, entry)| entry.state() == State::Arrived);
-    wait_until(SECOND_NS + wanted as u64 * SECOND_EACH_NS, || !arriving());
+    // What all of them together have before them: two steps who was called, one who has arrived.
+    let steps = || {
+        let of_each = all().map(|(_, entry)| match entry.state() {
+            State::Called => 2,
+            State::Arrived => 1,
+            _ => 0,
+        });
+        of_each.sum::<usize>()
+    };
+    let mut left = steps();
+    while left > 0 && wait_until(STEP_NS + wanted as u64 * STEP_EACH_NS, || steps() < left) {
+        left = steps();
+    }
     let mut silent = 0;
     for cpu in (1..wanted).filter(|&cpu| ENTRIES_BY_NUMBER[cpu].give_up()) {
         silent += 1;

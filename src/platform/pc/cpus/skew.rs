@@ -19,10 +19,10 @@
 
 use super::super::clock;
 use super::super::ipi::call;
-use crate::arch::x86_64::percpu::mask::CpuMask;
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, copies};
 use crate::arch::x86_64::tsc;
+use crate::cpu_set::CpuSet;
 use crate::time::rate::Rate;
 use crate::time::skew::{Skew, Verdict};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -100,7 +100,7 @@ fn measure(cpu: usize, pretended: u64) -> Skew {
     let mut skew = Skew::new();
     let Some(exchange) = EXCHANGE.on(cpu) else { return skew };
     exchange.turn.store(NOT_YET, Ordering::Relaxed);
-    call::send(&CpuMask::of(cpu), answer, 0);
+    call::send(&CpuSet::one(cpu), answer, 0);
     let begun = clock::now_ns();
     for number in 0..MOST {
         let before = tsc::read_ordered();

@@ -19,9 +19,10 @@
 //! Functions run with interrupts off, in an interrupt handler or while their CPU waits. They must be short, take no lock
 //! that is ever held with interrupts on, and not call anybody themselves and wait.
 
-use crate::arch::x86_64::percpu::mask::{AtomicCpuMask, CpuMask};
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, NoPreemption, copies};
+use crate::arch::x86_64::{interrupts, preempt};
+use crate::cpu_set::{CpuSet, SharedCpuSet};
 use crate::platform::Handler;
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -42,7 +43,7 @@ per_cpu! {
     };
 
     /// Who asks something of this CPU.
-    static PENDING: AtomicCpuMask = AtomicCpuMask::new();
+    static PENDING: SharedCpuSet = SharedCpuSet::new(CpuSet::EMPTY);
 }
 
 /// Does what others ask of this CPU.
@@ -68,7 +69,7 @@ fn wait_until_free(slot: &Slot) {
 }
 
 /// Makes the request known to those of `targets` that run, this CPU excepted.
-fn post(pin: &NoPreemption, targets: &CpuMask, function: Handler, argument: usize) {
+fn post(pin: &NoPreemption, targets: &CpuSet, function: Handler, argument: usize) {
     let slot = SLOT.here(pin);
     loop {
         wait_until_free(slot);
@@ -101,12 +102,12 @@ fn post(pin: &NoPreemption, targets: &CpuMask, function: Handler, argument: usiz
 
 /// Calls `function(argument)` on each of `targets` but this CPU, and does not wait: at the most for an earlier request
 /// of this CPU's.
-pub fn send(targets: &CpuMask, function: Handler, argument: usize) {
+pub fn send(targets: &CpuSet, function: Handler, argument: usize) {
     post(&NoPreemption::new(), targets, function, argument);
 }
 
 /// Calls `function` on each of `targets` but this CPU, and waits until all have done it.
-pub fn run<F: Fn() + Sync>(targets: &CpuMask, function: &F) {
+pub fn run<F: Fn() + Sync>(targets: &CpuSet, function: &F) {
     fn call<F: Fn()>(argument: usize) {
         // SAFETY: `run` passes the address of such a function, and waits until we are done.
         unsafe { (*(argument as *const F))() }
@@ -126,7 +127,7 @@ pub fn run_on<F: Fn() + Sync>(cpu: usize, function: &F) -> bool {
     }
     let is_online = copies::is_online(cpu);
     if is_online {
-        run(&CpuMask::of(cpu), function);
+        run(&CpuSet::one(cpu), function);
     }
     drop(pin);
     is_online
@@ -141,4 +142,15 @@ pub fn run_on_all<F: Fn() + Sync>(function: &F) {
         function();
     }
     drop(pin);
+}
+
+/// The same where that is allowed: with interrupts and preemption on, this code holds nothing that others spin for. Else it
+/// is called on this CPU alone.
+pub fn run_on_all_or_here<F: Fn() + Sync>(function: &F) {
+    if interrupts::are_on() && preempt::depth() == 0 {
+        run_on_all(function);
+    } else {
+        let _off = InterruptsOff::new();
+        function();
+    }
 }

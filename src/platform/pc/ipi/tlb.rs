@@ -15,9 +15,9 @@
 use super::{call, is_alone};
 use crate::arch::x86_64::cr;
 use crate::arch::x86_64::paging::live;
-use crate::arch::x86_64::percpu::mask::CpuMask;
 use crate::arch::x86_64::percpu::per_cpu;
 use crate::arch::x86_64::percpu::{self, InterruptsOff, NoPreemption, copies};
+use crate::cpu_set::CpuSet;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// In [`SPACE`]: the address space is only borrowed.
@@ -125,7 +125,7 @@ pub fn space(root: u64, what: What<'_>, tables: bool) {
     }
     // Behind the change of the entry.
     core::sync::atomic::fence(Ordering::SeqCst);
-    let mut targets = CpuMask::EMPTY;
+    let mut targets = CpuSet::EMPTY;
     for cpu in copies::online().iter().filter(|&cpu| cpu != percpu::number()) {
         let Some(word) = SPACE.on(cpu) else { continue };
         let has_it = word.load(Ordering::SeqCst) & !FLAGS == root;
@@ -160,7 +160,7 @@ pub fn retire(root: u64, kernel_root: u64) {
     if is_alone() {
         return;
     }
-    let mut targets = CpuMask::EMPTY;
+    let mut targets = CpuSet::EMPTY;
     let has_it =
         |cpu: &usize| SPACE.on(*cpu).is_some_and(|word| word.load(Ordering::SeqCst) & !FLAGS == root);
     copies::online().iter().filter(has_it).for_each(|cpu| targets.insert(cpu));

@@ -1,4 +1,7 @@
 //! Sets of CPUs: a bit for each, in as many words as the largest machine needs.
+//!
+//! Who is online, who is to be interrupted, where a thread may run: one type for all of them, and one beside it for sets
+//! that several CPUs change.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -6,7 +9,7 @@ pub use crate::boot::layout::MAX_CPUS;
 const WORDS: usize = MAX_CPUS / 64;
 
 /// A set of CPUs, by their numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CpuSet([u64; WORDS]);
 
 impl CpuSet {
@@ -33,15 +36,22 @@ impl CpuSet {
 
     #[inline]
     pub fn contains(&self, cpu: usize) -> bool {
-        self.0[cpu / 64] >> (cpu % 64) & 1 != 0
+        self.0.get(cpu / 64).is_some_and(|word| word >> (cpu % 64) & 1 != 0)
+    }
+
+    /// How many are in it.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(|word| word.count_ones() as usize).sum()
     }
 
     #[inline]
+    #[must_use]
     pub fn and(&self, other: &Self) -> Self {
         Self(core::array::from_fn(|word| self.0[word] & other.0[word]))
     }
 
     #[inline]
+    #[must_use]
     pub fn without(&self, other: &Self) -> Self {
         Self(core::array::from_fn(|word| self.0[word] & !other.0[word]))
     }
@@ -69,13 +79,17 @@ impl CpuSet {
 
     /// All numbers in it, upwards.
     pub fn iter(&self) -> impl Iterator<Item = usize> + use<> {
-        let mut left = *self;
-        core::iter::from_fn(move || {
-            let cpu = left.first()?;
-            left.remove(cpu);
-            Some(cpu)
-        })
+        self.0.into_iter().enumerate().flat_map(|(at, word)| bits(at, word))
     }
+}
+
+/// The CPUs of the word at `at`, upwards.
+fn bits(at: usize, mut word: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize)?;
+        word &= word - 1;
+        Some(at * 64 + bit)
+    })
 }
 
 /// One that all CPUs may change and look at. A look is at one word after the other, so it may show a state that never
@@ -96,7 +110,7 @@ impl SharedCpuSet {
 
     #[inline]
     pub fn get(&self) -> CpuSet {
-        CpuSet(core::array::from_fn(|word| self.0[word].load(Ordering::Relaxed)))
+        CpuSet(core::array::from_fn(|word| self.0[word].load(Ordering::Acquire)))
     }
 
     /// The CPUs from 64 times `at` on, a bit for each.
@@ -112,7 +126,19 @@ impl SharedCpuSet {
 
     #[inline]
     pub fn contains(&self, cpu: usize) -> bool {
-        self.0[cpu / 64].load(Ordering::Relaxed) >> (cpu % 64) & 1 != 0
+        self.0.get(cpu / 64).is_some_and(|word| word.load(Ordering::Acquire) >> (cpu % 64) & 1 != 0)
+    }
+
+    /// Puts a CPU in. What was stored before is visible to whoever [`take`](Self::take)s it out. Returns whether others of
+    /// the same 64 were in it already.
+    pub fn insert(&self, cpu: usize) -> bool {
+        self.0[cpu / 64].fetch_or(1 << (cpu % 64), Ordering::AcqRel) != 0
+    }
+
+    /// Takes out what is in it, CPU by CPU.
+    pub fn take(&self) -> impl Iterator<Item = usize> + '_ {
+        let full = self.0.iter().enumerate().filter(|(_, word)| word.load(Ordering::Relaxed) != 0);
+        full.flat_map(|(at, word)| bits(at, word.swap(0, Ordering::AcqRel)))
     }
 
     /// Puts a CPU in or takes it out, in one step.
@@ -120,9 +146,9 @@ impl SharedCpuSet {
     pub fn change(&self, cpu: usize, is_in: bool) {
         let bit = 1 << (cpu % 64);
         if is_in {
-            self.0[cpu / 64].fetch_or(bit, Ordering::Relaxed);
+            self.0[cpu / 64].fetch_or(bit, Ordering::AcqRel);
         } else {
-            self.0[cpu / 64].fetch_and(!bit, Ordering::Relaxed);
+            self.0[cpu / 64].fetch_and(!bit, Ordering::AcqRel);
         }
     }
 }
@@ -140,6 +166,7 @@ mod tests {
         assert_eq!(set.iter_from(201).collect::<Vec<_>>(), [319, 0, 63, 64, 200]);
         set.remove(0);
         assert_eq!((set.first(), set.contains(0), set.contains(319)), (Some(63), false, true));
+        assert!(!set.contains(5000) && !SharedCpuSet::new(set).contains(5000));
         assert_eq!(set.and(&CpuSet::one(64)), CpuSet::one(64));
         assert_eq!(set.without(&CpuSet::ALL), CpuSet::EMPTY);
         let shared = SharedCpuSet::new(CpuSet::EMPTY);
@@ -147,5 +174,17 @@ mod tests {
         assert!(shared.contains(130) && shared.get() == CpuSet::one(130));
         shared.change(130, false);
         assert!(shared.get().is_empty());
+        assert_eq!((CpuSet::ALL.len(), CpuSet::of([3, 64, 3]).len()), (MAX_CPUS, 2));
+    }
+
+    #[test]
+    fn who_is_first_hears_of_it() {
+        let shared = SharedCpuSet::new(CpuSet::EMPTY);
+        assert!(!shared.insert(70));
+        assert!(shared.insert(71));
+        assert!(!shared.insert(3), "another word");
+        assert_eq!(shared.take().collect::<Vec<_>>(), [3, 70, 71]);
+        assert!(shared.get().is_empty() && !shared.insert(70));
+        assert!(shared.contains(70));
     }
 }
