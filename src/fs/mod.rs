@@ -44,6 +44,7 @@ pub mod namei;
 pub mod pagecache;
 pub mod pipe;
 pub mod poll;
+pub mod procfs;
 pub mod refs;
 pub mod stat;
 pub mod super_block;
