@@ -300,7 +300,8 @@ impl System for Model {
     }
 
     fn types(&self) -> &[&'static dyn FsType] {
-        &[&tmpfs::TYPE, &devfs::TYPE, &super::super::TYPE]
+        static TYPES: &[&dyn FsType] = &[&tmpfs::TYPE, &devfs::TYPE, &super::super::TYPE];
+        TYPES
     }
 
     fn command_line(&self) -> &str {
