@@ -253,7 +253,8 @@ impl<P: Clone, T: Clone> Tree<P, T> {
                 slots as u32 - 1
             }
         };
-        let (group, session) = self.node_of(parent).map_or((pid, pid), |parent| (parent.group, parent.session));
+        let (group, session) =
+            self.node_of(parent).map_or((pid, pid), |parent| (parent.group, parent.session));
         self.nodes[slot as usize] = Some(Node {
             pid,
             handle,
@@ -509,7 +510,8 @@ impl<P: Clone, T: Clone> Tree<P, T> {
     /// It ends: its children get another parent. Calls `tell` with each.
     pub fn leave_children(&mut self, pid: u32, mut tell: impl FnMut(Orphan<P>)) {
         let reaper = self.reaper(pid);
-        while let Some(child) = self.node_of(pid).map(|node| node.first_child).filter(|&child| child != NONE) {
+        while let Some(child) = self.node_of(pid).map(|node| node.first_child).filter(|&child| child != NONE)
+        {
             self.disown(child);
             self.adopt(child, reaper);
             let node = self.node_mut(child);
@@ -538,7 +540,8 @@ impl<P: Clone, T: Clone> Tree<P, T> {
         let mut at = match which {
             // The one that is meant need not be searched for.
             Which::Pid(pid) => {
-                let slot = self.slot(pid).filter(|&slot| self.node(slot).parent == parent).ok_or(Errno::Echild)?;
+                let slot =
+                    self.slot(pid).filter(|&slot| self.node(slot).parent == parent).ok_or(Errno::Echild)?;
                 if !is_meant(self.node(slot)) {
                     return Err(Errno::Echild);
                 }

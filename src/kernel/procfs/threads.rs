@@ -1,8 +1,8 @@
 //! The kernel's threads, shown as Linux shows its own: processes without memory, arguments, or a program.
 //!
-//! A thread's number is its id and one, so that none is 0: the thread that the kernel began as is 1. Idle threads are not
-//! listed, as on Linux; they are the CPUs' rest. A view keeps the id alone, which is never given out again: what it shows
-//! it looks up each time, and a thread that is buried is found no more.
+//! Their numbers are their ids behind all numbers that processes can have ([`NUMBERS`]): so the two never meet, and a list of
+//! both has the processes first. Idle threads are not listed, as on Linux; they are the CPUs' rest. A view keeps the id
+//! alone, which is never given out again: what it shows it looks up each time, and a thread that is buried is found no more.
 
 use crate::errno::Errno;
 use crate::fs::Result;
@@ -11,6 +11,7 @@ use crate::fs::mount::Path;
 use crate::fs::procfs::process::{Class, Counts, Facts, Process, Processes, State, flags};
 use crate::fs::refs::Ref;
 use crate::kernel::files;
+use crate::proc::tree::NUMBERS;
 use crate::task::thread::{self, State as ThreadState, Thread, ThreadRef};
 use crate::task::{CpuSet, Policy, schedule};
 use core::fmt::Write;
@@ -22,12 +23,12 @@ pub static THREADS: Threads = Threads;
 
 /// A thread's number.
 const fn number(id: u32) -> u32 {
-    id + 1
+    NUMBERS.saturating_add(id)
 }
 
 /// The thread with a number, if it is there and no idle thread.
 fn find(number: u32) -> Option<ThreadRef> {
-    let id = number.checked_sub(1)?;
+    let id = number.checked_sub(NUMBERS)?;
     thread::next_from(id).filter(|found| found.id() == id && !found.is_idle())
 }
 
@@ -59,7 +60,7 @@ const fn class(policy: Policy) -> Class {
 
 impl Processes for Threads {
     fn next(&self, from: u32) -> Option<Ref<dyn Process>> {
-        let mut id = from.saturating_sub(1);
+        let mut id = from.saturating_sub(NUMBERS);
         loop {
             let found = thread::next_from(id)?;
             if !found.is_idle() {
@@ -81,7 +82,7 @@ impl Processes for Threads {
     fn counts(&self) -> Counts {
         let mut counts = Counts { running: schedule::active(), ..Counts::default() };
         (counts.threads, counts.ever) = (thread::count() as u64, thread::ever().into());
-        counts.last_id = thread::ever();
+        counts.last_id = number(thread::ever().saturating_sub(1));
         counts
     }
 }

@@ -150,7 +150,8 @@ fn a_random_family_is_what_a_plain_model_says() {
     let mut tree = family();
     let mut plain = BTreeMap::from([(1, Plain { parent: 0, group: 1, session: 1, status: None })]);
     for _ in 0..100_000 {
-        let alive: Vec<u32> = plain.iter().filter(|(_, one)| one.status.is_none()).map(|(&pid, _)| pid).collect();
+        let alive: Vec<u32> =
+            plain.iter().filter(|(_, one)| one.status.is_none()).map(|(&pid, _)| pid).collect();
         let who = alive[random(alive.len())];
         match random(10) {
             0..=3 if plain.len() < 60 => {
@@ -187,8 +188,11 @@ fn a_random_family_is_what_a_plain_model_says() {
                 }
             }
             _ => {
-                let zombies: Vec<u32> =
-                    plain.iter().filter(|(_, one)| one.parent == who && one.status.is_some()).map(|(&pid, _)| pid).collect();
+                let zombies: Vec<u32> = plain
+                    .iter()
+                    .filter(|(_, one)| one.parent == who && one.status.is_some())
+                    .map(|(&pid, _)| pid)
+                    .collect();
                 match tree.find_child(who, Which::Any, ENDS) {
                     Ok(Some(found)) => {
                         assert!(zombies.contains(&found.pid));

@@ -70,7 +70,7 @@ mod tests {
                 let at_once = decay(start, active, steps);
                 for (one, other) in single.iter().zip(at_once) {
                     // One by one they are rounded each time, toward what they go to.
-                    assert!(one.abs_diff(other) <= 100, "{steps}: {one} {other}");
+                    assert!(one.abs_diff(other) <= 190, "{steps}: {one} {other}");
                 }
             }
             assert!(single.iter().all(|mean| mean.abs_diff(active) <= 1), "{single:?}");

@@ -39,8 +39,9 @@ pub fn limits(_: &Sources, process: &dyn Process, after: Option<u64>, out: &mut 
     once(after, || {
         let _ = writeln!(out, "{:<25} {:<20} {:<20} {:<10}", "Limit", "Soft Limit", "Hard Limit", "Units");
         for (limit, (name, unit)) in process.limits().iter().zip(NAMES) {
-            let _ =
-                writeln!(out, "{name:<25} {:<20} {:<20} {unit:<10}", Shown(limit.soft), Shown(limit.hard));
+            let _ = write!(out, "{name:<25} {:<20} {:<20} ", Shown(limit.soft), Shown(limit.hard));
+            // What has no unit has no column for it.
+            let _ = if unit.is_empty() { writeln!(out) } else { writeln!(out, "{unit:<10}") };
         }
     })
 }

@@ -139,7 +139,9 @@ pub fn smaps_rollup(_: &Sources, process: &dyn Process, after: Option<u64>, out:
         }
         // A thread of the kernel's has none.
         let Some(first) = first else { return };
-        let _ = writeln!(out, "{first:08x}-{last:08x} ---p 00000000 00:00 0{:33}[rollup]", "");
+        let _ = write!(out, "{first:08x}-{last:08x} ---p 00000000 00:00 0");
+        let width = NAME_COLUMN.saturating_sub(out.bytes().len());
+        let _ = writeln!(out, "{:width$}[rollup]", "");
         figures(out, &sum);
     })
 }

@@ -22,7 +22,7 @@ const KERNEL: &str = "15 (rcu_preempt) I 2 0 0 0 -1 2129984 0 0 0 0 0 1234 0 0 2
     2147483647 0 1 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n";
 /// A real-time one's.
 const REAL_TIME: &str = "16 (migration/0) S 2 0 0 0 -1 69238848 0 0 0 0 0 9 0 0 -100 0 1 0 25 0 0 18446744073709551615 0 0 0 0 0 0 0 \
-    2147483647 0 1 0 0 17 0 99 1 0 0 0 0 0 0 0 0 0 0 0 0\n";
+    2147483647 0 1 0 0 17 0 99 1 0 0 0 0 0 0 0 0 0 0 0\n";
 
 /// Figures of a line of `stat`.
 fn taken_apart(line: &str) -> (u32, String, Facts, Memory) {
@@ -338,7 +338,7 @@ fn the_machine_in_numbers() {
         (
             "/proc/stat",
             "cpu  700 0 6 350 0 0 0 0 0 0\ncpu0 100 0 2 50 0 0 0 0 0 0\ncpu1 200 0 2 100 0 0 0 0 0 0\ncpu3 400 0 2 200 0 0 0 0 0 0\n\
-             intr 60415 0 0 0 0 124 0 0 0 0 274\nctxt 555\nbtime 1699998765\nprocesses 9999\nprocs_running 2\nprocs_blocked 0\n",
+             intr 60436 0 0 0 0 124 0 0 0 0 274\nctxt 555\nbtime 1699998765\nprocesses 9999\nprocs_running 2\nprocs_blocked 0\n",
         ),
         ("/proc/uptime", "1234.56 3.50\n"),
         ("/proc/loadavg", "1.00 0.50 0.01 2/1 4711\n"),

@@ -133,7 +133,7 @@ fn areas_that_come_and_go() {
 /// only errors are those of what has ended.
 #[test]
 fn everything_is_read_while_processes_come_and_go() {
-    const KEPT: core::ops::Range<u32> = 1..20;
+    const KEPT: core::ops::Range<u32> = 1..6;
     let model = machine();
     KEPT.for_each(|pid| _ = model.add(pid));
     let stop = core::sync::atomic::AtomicBool::new(false);
@@ -143,7 +143,7 @@ fn everything_is_read_while_processes_come_and_go() {
             scope.spawn(move || {
                 let mut random = Random::new(worker.into());
                 while !stop.load(core::sync::atomic::Ordering::Relaxed) {
-                    let pid = 100 + worker * 1000 + random.below(50) as u32;
+                    let pid = 100 + worker * 1000 + random.below(8) as u32;
                     if random.below(2) == 0 { model.end(pid) } else { _ = model.add(pid) }
                 }
             });
@@ -153,7 +153,7 @@ fn everything_is_read_while_processes_come_and_go() {
                 scope.spawn(move || {
                     let mut random = Random::new(99 + reader);
                     let (mut read, mut gone) = (0, 0);
-                    for _ in 0..15 {
+                    for _ in 0..4 {
                         for path in files(model, "/proc") {
                             let size = if random.below(2) == 0 { 1 } else { 1 + random.index(300) };
                             match model.read_in(&path, size) {
@@ -174,7 +174,7 @@ fn everything_is_read_while_processes_come_and_go() {
             .collect();
         let counts: Vec<(i32, i32)> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
         stop.store(true, core::sync::atomic::Ordering::Relaxed);
-        assert!(counts.iter().all(|(read, _)| *read > 5000), "{counts:?}");
+        assert!(counts.iter().all(|(read, _)| *read > 500), "{counts:?}");
     });
 }
 
