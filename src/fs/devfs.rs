@@ -26,17 +26,24 @@ pub struct Node {
     pub gid: u32,
     /// Of a device.
     pub device: Device,
+    /// Of a symbolic link.
+    pub target: &'static str,
 }
 
 impl Node {
     /// A character device that belongs to user 0 and group 0.
     pub const fn character(name: &'static str, mode: u32, major: u32, minor: u32) -> Self {
-        Self { name, kind: Kind::CharDevice, mode, gid: 0, device: Device::new(major, minor) }
+        Self { name, kind: Kind::CharDevice, mode, gid: 0, device: Device::new(major, minor), target: "" }
     }
 
     /// An empty directory.
     pub const fn directory(name: &'static str, mode: u32) -> Self {
-        Self { name, kind: Kind::Directory, mode, gid: 0, device: Device::NONE }
+        Self { name, kind: Kind::Directory, mode, gid: 0, device: Device::NONE, target: "" }
+    }
+
+    /// A symbolic link.
+    pub const fn link(name: &'static str, target: &'static str) -> Self {
+        Self { name, kind: Kind::Symlink, mode: 0o777, gid: 0, device: Device::NONE, target }
     }
 }
 
@@ -112,7 +119,7 @@ fn make(block: &SuperBlock, root: &Inode, node: &Node) -> Result<()> {
         uid: 0,
         gid: node.gid,
         device: node.device,
-        target: b"",
+        target: node.target.as_bytes(),
     };
     let _tree = block.tree.read();
     let _lock = root.lock.write();

@@ -9,6 +9,7 @@
 
 use super::Result;
 use super::file::File;
+use super::flags::Access;
 use super::refs::Ref;
 use crate::errno::Errno;
 use crate::mm::vma::room;
@@ -340,6 +341,14 @@ impl FdTable {
             word += 1;
             open = *bits.open.get(word)?;
         }
+    }
+
+    /// What the file of a descriptor was opened for; `None`: it names none. Takes no lock and no reference.
+    pub fn access(&self, fd: i32) -> Option<Access> {
+        let reading = EPOCHS.read();
+        let slot = self.slots.get(&reading).files.get(index(fd).ok()?)?;
+        // SAFETY: a file is retired after it was taken out, so not before this section ends.
+        unsafe { slot.load(Ordering::Acquire).as_ref() }.map(|file| file.access)
     }
 
     /// How many slots there are (`FDSize` of `/proc/PID/status`).

@@ -20,7 +20,7 @@ use super::refs::{Counted, Last, Part, Ref};
 use super::time::Time;
 use crate::errno::Errno;
 use crate::sync::{Mutex, Rank};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Gets a directory's entries.
 pub trait Entries {
@@ -142,7 +142,9 @@ pub struct File {
     pub credentials: Ref<Credentials>,
     ops: Opened,
     flags: AtomicU32,
-    position: Mutex<u64>,
+    /// Whose turn it is to use the position, and the position.
+    turn: Mutex<()>,
+    position: AtomicU64,
     /// The mount may not become read-only meanwhile.
     writing: Part<Option<Writing>>,
 }
@@ -169,7 +171,8 @@ impl File {
             credentials,
             ops,
             flags: AtomicU32::new(flags.bits()),
-            position: Mutex::new(Rank::FilePosition, 0),
+            turn: Mutex::new(Rank::FilePosition, ()),
+            position: AtomicU64::new(0),
             writing: Part::new(writing),
         })
     }
@@ -223,9 +226,10 @@ impl File {
         if self.ops().is_stream() {
             return self.read_from(to, 0);
         }
-        let mut position = self.position.lock();
-        let done = self.read_from(to, *position)?;
-        *position += done as u64;
+        let _turn = self.turn.lock();
+        let position = self.position();
+        let done = self.read_from(to, position)?;
+        self.position.store(position + done as u64, Ordering::Relaxed);
         Ok(done)
     }
 
@@ -261,9 +265,9 @@ impl File {
         if self.ops().is_stream() {
             return self.ops().write(self, from, 0);
         }
-        let mut position = self.position.lock();
-        let (done, end) = self.write_to(from, *position)?;
-        *position = end;
+        let _turn = self.turn.lock();
+        let (done, end) = self.write_to(from, self.position())?;
+        self.position.store(end, Ordering::Relaxed);
         Ok(done)
     }
 
@@ -319,14 +323,15 @@ impl File {
         if self.ops().is_stream() {
             return Err(Errno::Espipe);
         }
-        let mut position = self.position.lock();
-        *position = self.ops().seek(self, offset, whence, *position)?;
-        Ok(*position)
+        let _turn = self.turn.lock();
+        let position = self.ops().seek(self, offset, whence, self.position())?;
+        self.position.store(position, Ordering::Relaxed);
+        Ok(position)
     }
 
-    /// Where the next `read` begins.
+    /// Where the next `read` begins. Whoever shows it does not wait for one that is going on.
     pub fn position(&self) -> u64 {
-        *self.position.lock()
+        self.position.load(Ordering::Relaxed)
     }
 
     /// `getdents64`: entries from the position on.
@@ -337,15 +342,16 @@ impl File {
         if !self.inode.is_directory() {
             return Err(Errno::Enotdir);
         }
-        let mut position = self.position.lock();
-        {
+        let _turn = self.turn.lock();
+        let position = {
             let _tree = self.inode.fs.tree.read();
             let _lock = self.inode.lock.read();
             if self.inode.links() == 0 {
                 return Err(Errno::Enoent);
             }
-            *position = self.ops().readdir(self, *position, to)?;
-        }
+            self.ops().readdir(self, self.position(), to)?
+        };
+        self.position.store(position, Ordering::Relaxed);
         self.note_access();
         Ok(())
     }

@@ -46,6 +46,7 @@ pub mod pagecache;
 pub mod pages;
 pub mod pipe;
 pub mod poll;
+pub mod procfs;
 pub mod refs;
 pub mod stat;
 pub mod super_block;

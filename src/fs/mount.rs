@@ -12,6 +12,7 @@
 //! who still have something there.
 
 use super::Result;
+use super::calls::path_within;
 use super::dcache::{Dcache, Dentry, DentryRef};
 use super::flags::MountFlags;
 use super::refs::{Last, Part, Ref, Slot};
@@ -133,6 +134,11 @@ impl Mount {
         self.on.lock().clone()
     }
 
+    /// The path, in the file system itself, of the part that is mounted: `/`, unless it was bound.
+    pub fn part(&self) -> Result<Vec<u8>> {
+        path_within(&self.root)
+    }
+
     /// Moves it there, or nowhere; returns where it stood.
     fn put(&self, place: Ref<Place>, on: Option<Path>) -> Option<Path> {
         let mut mine = self.on.lock();
@@ -240,6 +246,13 @@ impl Mounts {
     /// All mounts, in the order in which they were made.
     pub fn for_each(&self, mut look: impl FnMut(&Ref<Mount>)) {
         self.list.lock().iter().for_each(&mut look);
+    }
+
+    /// The one that was made next after that with number `after`; the first, without.
+    pub fn next(&self, after: Option<u64>) -> Option<Ref<Mount>> {
+        let list = self.list.lock();
+        let later = list.iter().filter(|mount| after.is_none_or(|after| mount.id > after));
+        later.min_by_key(|mount| mount.id).cloned()
     }
 
     /// Mounts the first file system, on nothing; returns its root.

@@ -3,6 +3,9 @@
 //! ```text
 //! /        tmpfs: the initrd, unpacked, or nothing
 //! /dev     devtmpfs: a node for what is driven
+//! /dev/pts devpts: the terminals of programs
+//! /dev/shm tmpfs: memory that programs share by name
+//! /proc    procfs: the kernel itself
 //! /tmp     tmpfs
 //! ```
 //!
@@ -22,9 +25,10 @@ use crate::fs::refs::Ref;
 use crate::fs::super_block::FsType;
 use crate::fs::tmpfs::{self, Options};
 use crate::fs::unpack::Unpacker;
-use crate::fs::{self, Result, devfs, devices, mapped, pipe};
+use crate::fs::{self, Result, devfs, devices, mapped, pipe, procfs};
 use crate::mm::{frames, pressure};
 use crate::platform::{Machine, Platform};
+use crate::tty::devpts;
 use log::{error, info};
 use spin::Once;
 
@@ -39,8 +43,8 @@ struct Files {
 
 static FILES: Once<Files> = Once::new();
 
-/// What can be mounted.
-pub static TYPES: &[&dyn FsType] = &[&tmpfs::TYPE, &devfs::TYPE];
+/// The kinds of file systems that there are.
+pub static TYPES: &[&dyn FsType] = &[&tmpfs::TYPE, &devfs::TYPE, &procfs::TYPE, &devpts::TYPE];
 
 /// One entry of the cache for so many frames.
 const FRAMES_PER_ENTRY: u64 = 4;
@@ -94,29 +98,53 @@ pub fn init(initrd: &[u8]) {
             return;
         }
     };
+    super::procfs::init();
     if !initrd.is_empty() {
         unpack(files, initrd);
     }
-    let mounted =
-        mount(files, b"/dev", &devfs::TYPE, 0o755).and_then(|()| mount(files, b"/tmp", &tmpfs::TYPE, 0o1777));
+    let mounted = MOUNTED.iter().try_for_each(|mounted| mount(files, mounted));
     match mounted {
         Ok(()) => {
             let limit = (frames::managed_frames() / 2 * PAGE_SIZE) >> 20;
-            info!(target: "files", "tmpfs on / and /tmp, at most {limit} MiB each; devtmpfs on /dev");
+            info!(target: "files", "tmpfs on / and /tmp, at most {limit} MiB each; devtmpfs on /dev; proc on /proc");
         }
         Err(error) => error!(target: "files", "not all is mounted: {error}"),
     }
 }
 
-/// Mounts one of that kind, on a directory that is made if need be.
-fn mount(files: &'static Files, on: &[u8], kind: &'static dyn FsType, mode: u32) -> Result<()> {
+/// Something that is mounted on top of the root.
+struct Mounted {
+    on: &'static [u8],
+    kind: &'static dyn FsType,
+    /// Of the directory, if it is to be made.
+    mode: u32,
+    flags: MountFlags,
+    options: &'static [u8],
+}
+
+const fn mounted(on: &'static str, kind: &'static dyn FsType, mode: u32, options: &'static str) -> Mounted {
+    let flags = MountFlags::RELATIME.union(MountFlags::NOSUID);
+    Mounted { on: on.as_bytes(), kind, mode, flags, options: options.as_bytes() }
+}
+
+/// All of it, in this order.
+static MOUNTED: &[Mounted] = &[
+    mounted("/dev", &devfs::TYPE, 0o755, ""),
+    mounted("/dev/pts", &devpts::TYPE, 0o755, "gid=5,mode=620,ptmxmode=666"),
+    mounted("/dev/shm", &tmpfs::TYPE, 0o755, "mode=1777"),
+    mounted("/proc", &procfs::TYPE, 0o555, ""),
+    mounted("/tmp", &tmpfs::TYPE, 0o1777, ""),
+];
+
+/// Mounts one of them, on a directory that is made if need be.
+fn mount(files: &'static Files, mounted: &Mounted) -> Result<()> {
     let Some(caller) = caller() else { return Err(Errno::Enodev) };
+    let Mounted { on, kind, mode, flags, options } = *mounted;
     match caller.mkdir(At::Cwd, on, mode) {
         Ok(()) | Err(Errno::Eexist) => (),
         Err(error) => return Err(error),
     }
-    let flags = MountFlags::RELATIME | MountFlags::NOSUID;
-    caller.mount(&files.cache, kind, kind.name().as_bytes(), on, flags, b"").map(|_| ())
+    caller.mount(&files.cache, kind, kind.name().as_bytes(), on, flags, options).map(|_| ())
 }
 
 /// The initrd becomes files.

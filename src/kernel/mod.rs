@@ -27,6 +27,8 @@ pub mod panic;
 #[cfg(target_os = "none")]
 pub mod processes;
 #[cfg(target_os = "none")]
+pub mod procfs;
+#[cfg(target_os = "none")]
 pub mod selftest;
 #[cfg(target_os = "none")]
 pub mod traps;

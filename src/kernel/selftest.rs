@@ -8,6 +8,7 @@ mod locks;
 mod mm;
 mod mm_short;
 mod pci_intx;
+mod procfs;
 mod random;
 mod recorded;
 mod ring3;
@@ -95,6 +96,11 @@ pub const TESTS: &[SelfTest] = &[
         run: || Ok(super::user::selftest::run()?),
     },
     SelfTest { name: "files", about: "files, FIFOs and devices, with several threads", run: files::run },
+    SelfTest {
+        name: "proc",
+        about: "/proc and /dev read in every way while threads come and go",
+        run: procfs::run,
+    },
     SelfTest { name: "random", about: "random numbers are ready and differ", run: random::run },
     SelfTest { name: "pty", about: "a pair typed at, read, filled and hung up", run: terminal::pty },
     SelfTest {

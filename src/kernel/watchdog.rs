@@ -18,6 +18,7 @@ use crate::arch::x86_64::backtrace::frame_pointer;
 use crate::arch::x86_64::percpu::{self, copies, per_cpu};
 use crate::arch::x86_64::preempt;
 use crate::kernel::backtrace;
+use crate::kernel::procfs::load;
 use crate::platform::pc::ipi;
 use crate::platform::{Machine, Platform, timers};
 use crate::sync::checks;
@@ -54,6 +55,7 @@ fn own() -> u32 {
 
 /// This CPU has become busy.
 fn begin() {
+    load::begin();
     if WATCHER.load(Ordering::Relaxed) == NOBODY && copies::online_count() > 1 {
         watch();
     }

@@ -156,6 +156,11 @@ pub fn set_sink(sink: Sink) {
     SINK.store(sink as usize, Ordering::Relaxed);
 }
 
+/// Which lines are printed: those with a number below it.
+pub fn console_level() -> u8 {
+    CONSOLE_LEVEL.load(Ordering::Relaxed)
+}
+
 /// Sets which lines are printed: those with a number below `level`.
 pub fn set_console_level(level: u8) {
     CONSOLE_LEVEL.store(level, Ordering::Relaxed);

@@ -72,6 +72,8 @@ ranks! {
         Recorder "recorder of threads",
         // A file is read or written at its position: whatever its operations do.
         FilePosition "file's position",
+        // A record of a file in /proc is made: asks whoever knows.
+        ProcText "text of a file in /proc",
         // Something is mounted or unmounted: looks at directories.
         Mounts "mounts",
         // Directories are changed: one at a time by who has it for reading, several by who has it for writing.
@@ -120,6 +122,8 @@ ranks! {
         FilePages "file's pages",
         // Maps and unmaps: takes frames, for tables and for what is mapped.
         KernelTables "kernel's page tables",
+        // The machine's name.
+        Names "names of the machine",
         // Painting is what it is for.
         Printer "printer of the log",
         Screen "screen",
@@ -179,6 +183,8 @@ ranks! {
         // Bytes that have arrived at a terminal.
         TerminalInput "terminal's input",
         SerialRings "console's bytes",
+        // The mean load: asks nobody.
+        LoadMeans "mean load",
         // What an experiment has found, under whatever lock.
         Findings "experiment's findings",
         // Everybody logs.

@@ -45,6 +45,8 @@ pub(super) struct Cpu {
     timer_ns: AtomicU64,
     /// Switches to another thread, for display.
     switches: AtomicU64,
+    /// What runs when there is nothing to do; null before the CPU has threads.
+    idle: AtomicPtr<Thread>,
     /// Looks at whether the load is even.
     round: AtomicU64,
 }
@@ -76,6 +78,7 @@ per_cpu! {
         left: UnsafeCell::new(Left { thread: ptr::null(), fate: Fate::Stays }),
         timer_ns: AtomicU64::new(NEVER),
         switches: AtomicU64::new(0),
+        idle: AtomicPtr::new(ptr::null_mut()),
         round: AtomicU64::new(0),
     };
 }
@@ -218,6 +221,7 @@ pub(super) unsafe fn adopt(boot: &'static Thread, idle: &'static Thread) {
         queue.enqueue(&boot.entity, Arrival::New, now_ns);
         queue.schedule(Leaving::Preempted, now_ns);
     }
+    here().idle.store(ptr::from_ref(idle).cast_mut(), Ordering::Release);
     *here().queue.lock() = Some(queue);
     EPOCHS.leave_idle();
 }
@@ -636,6 +640,27 @@ pub fn is_wanted() -> bool {
 /// CPUs that threads may run on.
 pub fn online() -> CpuSet {
     BOARD.online()
+}
+
+/// Threads that run or wait for a CPU, as the CPUs have shown it last.
+pub fn active() -> u64 {
+    BOARD.online().iter().map(|cpu| u64::from(BOARD.load(cpu).threads)).sum()
+}
+
+/// Since when a CPU has threads, and how long it had nothing to do since then, up to when it last looked: nanoseconds.
+pub fn idle_ns(number: usize) -> (u64, u64) {
+    idle_thread(number).map_or((0, 0), |idle| (idle.start_ns(), idle.cpu_ns()))
+}
+
+/// What a CPU runs when there is nothing to do.
+fn idle_thread(number: usize) -> Option<&'static Thread> {
+    // SAFETY: null or an idle thread, and those never end.
+    unsafe { CPU.on(number)?.idle.load(Ordering::Acquire).as_ref() }
+}
+
+/// Whether a thread is that of its CPU.
+pub fn is_idle_thread(thread: &Thread) -> bool {
+    idle_thread(thread.cpu()).is_some_and(|idle| ptr::eq(idle, thread))
 }
 
 /// Switches to another thread, on all CPUs so far.

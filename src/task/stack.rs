@@ -26,7 +26,8 @@ const SLOT: u64 = 64 << 10;
 /// Where the slots begin: above what the CPUs themselves have in that region, below the same entry of the top table.
 const BASE: u64 = PERCPU_BASE + (64 << 30);
 /// How many there are.
-const SLOTS: usize = 65_536;
+/// How many there can be.
+pub const SLOTS: usize = 65_536;
 /// Stacks without a thread that are kept.
 const KEPT: usize = 16;
 

@@ -5,12 +5,14 @@
 //! never somebody else.
 
 use super::context::Context;
+use super::sched::entity::Statistics;
 use super::sched::{CpuSet, Entity, Policy};
 use super::schedule;
 use super::stack::Stack;
 use crate::arch::x86_64::switch;
 use crate::mm::heap;
 use crate::mm::slab::Cache;
+use crate::platform::{Machine, Platform};
 use crate::sync::checks::TaskLocks;
 use crate::sync::{IrqLock, Rank};
 use core::cell::UnsafeCell;
@@ -57,6 +59,8 @@ pub struct Thread {
     pub(super) end: IrqLock<Ending>,
     /// The locks that it holds of those that sleep, in builds that keep count.
     pub(super) locks: TaskLocks,
+    /// When it was made, nanoseconds since the kernel's entry.
+    start_ns: u64,
     /// Neighbours in the list of all threads, under its lock.
     next: AtomicPtr<Thread>,
     previous: AtomicPtr<Thread>,
@@ -165,6 +169,7 @@ impl Thread {
             stack: UnsafeCell::new(stack),
             end: IrqLock::new(Rank::ThreadEnd, Ending { result: None, is_buried: false, joiner: None }),
             locks: TaskLocks::new(),
+            start_ns: Machine::now_ns(),
             next: AtomicPtr::new(all.first.cast_mut()),
             previous: AtomicPtr::new(null_mut()),
         };
@@ -237,11 +242,6 @@ impl Thread {
         self.entity.policy()
     }
 
-    /// The CPUs that it may run on.
-    pub fn allowed(&self) -> CpuSet {
-        self.entity.allowed()
-    }
-
     /// The CPU that it is on, or was last.
     pub fn cpu(&self) -> usize {
         self.entity.cpu()
@@ -250,6 +250,26 @@ impl Thread {
     /// Nanoseconds that it has run, up to when its CPU last looked.
     pub fn cpu_ns(&self) -> u64 {
         self.entity.cpu_ns()
+    }
+
+    /// How it has fared.
+    pub fn statistics(&self) -> Statistics {
+        self.entity.statistics()
+    }
+
+    /// The CPUs that it may run on.
+    pub fn allowed(&self) -> CpuSet {
+        self.entity.allowed()
+    }
+
+    /// When it was made, nanoseconds since the kernel's entry.
+    pub fn start_ns(&self) -> u64 {
+        self.start_ns
+    }
+
+    /// Whether it is what its CPU does when there is nothing to do.
+    pub fn is_idle(&self) -> bool {
+        schedule::is_idle_thread(self)
     }
 
     /// Whether it owns floating-point state.
@@ -348,23 +368,31 @@ pub fn count() -> usize {
     ALL.lock().count
 }
 
+/// How many there ever were: the id that the next one gets.
+pub fn ever() -> u32 {
+    ALL.lock().next_id
+}
+
+/// The thread with the lowest id that is not below `from`.
+pub fn next_from(from: u32) -> Option<ThreadRef> {
+    let all = ALL.lock();
+    let (mut at, mut best) = (all.first, None::<&Thread>);
+    // SAFETY: in the list are threads that are alive.
+    while let Some(thread) = unsafe { at.as_ref() } {
+        // The newest comes first: what is below is so to the end.
+        if thread.id < from {
+            break;
+        }
+        best = Some(thread);
+        at = thread.next.load(Ordering::Relaxed);
+    }
+    best.map(ThreadRef::of)
+}
+
 /// Calls `visit` with each thread, by ids upwards; one that begins meanwhile may be among them, one that ends may not.
 pub fn for_each(visit: &mut dyn FnMut(&Thread)) {
     let mut from = 0;
-    loop {
-        let next = {
-            let all = ALL.lock();
-            let (mut at, mut best) = (all.first, None::<&Thread>);
-            // SAFETY: in the list are threads that are alive.
-            while let Some(thread) = unsafe { at.as_ref() } {
-                if thread.id >= from && best.is_none_or(|best| thread.id < best.id) {
-                    best = Some(thread);
-                }
-                at = thread.next.load(Ordering::Relaxed);
-            }
-            best.map(ThreadRef::of)
-        };
-        let Some(thread) = next else { return };
+    while let Some(thread) = next_from(from) {
         visit(&thread);
         from = thread.id + 1;
     }

@@ -5,7 +5,7 @@
 //! sleep come last: [`device`] on a driver's line, [`pair`] between programs.
 //!
 //! As devices: `serial` puts the machine's ports below [`device`], by the settings that [`line`] makes; [`ptys`] numbers the
-//! pairs; [`nodes`](self) has the names and numbers under which files open them.
+//! pairs, [`devpts`] is their directory; [`nodes`](self) has the names and numbers under which files open them.
 
 pub mod options;
 
@@ -16,6 +16,8 @@ pub mod controlling;
 
 #[cfg(any(test, target_os = "none"))]
 pub mod device;
+#[cfg(any(test, target_os = "none"))]
+pub mod devpts;
 #[cfg(any(test, target_os = "none"))]
 pub mod error;
 #[cfg(any(test, target_os = "none"))]

@@ -8,14 +8,15 @@
 //! | ptmx | 5:2 | the master of a new pair |
 //! | pts/N | 136:N | the slave of pair N |
 //!
-//! [`register`] makes the numbers known to the files' layer, and has /dev show [`NODES`]. There is no directory of the
-//! slaves yet: whoever mounts one at pts/ makes a node for each of [`PAIRS`](super::ptys::PAIRS).
+//! [`register`] makes the numbers known to the files' layer, and has /dev show [`NODES`]. The directory of the slaves is a
+//! file system of its own, [`devpts`](super::devpts).
 //!
 //! Source: Linux's Documentation/admin-guide/devices.txt for the numbers.
 
 mod files;
 
 use super::console;
+use super::devpts::{GROUP_TTY, PTMX_DEVICE};
 use super::error::Error;
 use super::job::{TtyId, processes};
 use super::{ptys, serial};
@@ -29,32 +30,28 @@ use crate::fs::flags::OpenFlags;
 use crate::fs::mode::{Device, Kind};
 use files::{MasterFile, SerialFile, SlaveFile};
 
-/// The group of terminals, and that of modems, by the numbers that distributions have.
-const GROUP_TTY: u32 = 5;
+/// The group of modems, by the number that distributions have.
 const GROUP_DIALOUT: u32 = 20;
 /// The major number of what is not itself a terminal.
 const OTHERS: u32 = 5;
 const TTY: u32 = 0;
 const CONSOLE: u32 = 1;
-const PTMX: u32 = 2;
+const PTMX: u32 = PTMX_DEVICE.minor;
 
 const fn node(name: &'static str, major: u32, minor: u32, mode: u32, gid: u32) -> Node {
-    Node { name, kind: Kind::CharDevice, device: Device::new(major, minor), mode, gid }
+    Node { name, kind: Kind::CharDevice, device: Device::new(major, minor), mode, gid, target: "" }
 }
 
 /// Those that are always there.
 pub static NODES: Nodes = Nodes(&[
     node("console", OTHERS, CONSOLE, 0o600, 0),
     node("ptmx", OTHERS, PTMX, 0o666, GROUP_TTY),
+    // The slaves' file system is mounted there.
+    Node::directory("pts", 0o755),
     node("tty", OTHERS, TTY, 0o666, GROUP_TTY),
     node("ttyS0", serial::MAJOR, serial::FIRST_MINOR, 0o660, GROUP_DIALOUT),
     node("ttyS1", serial::MAJOR, serial::FIRST_MINOR + 1, 0o660, GROUP_DIALOUT),
 ]);
-
-/// The node of pair `number`, under pts/. Who opened the master owns it; /dev says so.
-pub const fn slave(number: u32) -> (Device, u32, u32) {
-    (Device::new(ptys::MAJOR, number), 0o620, GROUP_TTY)
-}
 
 const LAST_PORT: u32 = serial::FIRST_MINOR + PORTS as u32 - 1;
 const LAST_PAIR: u32 = ptys::PAIRS_MAX as u32 - 1;

@@ -11,6 +11,7 @@ use super::terminal::Opened;
 use crate::fs::mode::Device;
 use crate::fs::refs::Ref;
 use crate::sync::{Mutex, Rank};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// The major number of the slaves; a pair's number is the minor one.
 pub const MAJOR: u32 = 136;
@@ -18,14 +19,32 @@ pub const MAJOR: u32 = 136;
 pub const PAIRS_MAX: usize = 256;
 
 /// A table of pairs.
-pub struct Pairs(Mutex<[Option<Ref<Pair>>; PAIRS_MAX]>);
+pub struct Pairs {
+    pairs: Mutex<[Option<Ref<Pair>>; PAIRS_MAX]>,
+    /// For each number whose master is open, who that is: [`Pairs::names`].
+    names: [AtomicU64; PAIRS_MAX],
+    next: AtomicU32,
+}
+
+/// Which pair has a number, and who may use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Tells pairs apart that had the same number, one after the other.
+    pub serial: u32,
+    /// Who opened the master.
+    pub user: u32,
+}
 
 /// Those of this machine.
 pub static PAIRS: Pairs = Pairs::new();
 
 impl Pairs {
     pub const fn new() -> Self {
-        Self(Mutex::new(Rank::TerminalOpening, [const { None }; PAIRS_MAX]))
+        Self {
+            pairs: Mutex::new(Rank::TerminalOpening, [const { None }; PAIRS_MAX]),
+            names: [const { AtomicU64::new(0) }; PAIRS_MAX],
+            next: AtomicU32::new(1),
+        }
     }
 
     /// A new pair, its master open and its slave locked.
@@ -33,12 +52,15 @@ impl Pairs {
     /// # Errors
     /// [`Error::NoMemory`]; [`Error::Busy`] if there are as many as there can be.
     pub fn make(&self, around: Surroundings) -> Result<(u32, Ref<Pair>), Error> {
-        let mut pairs = self.0.lock();
+        let mut pairs = self.pairs.lock();
         let at = pairs.iter().position(Option::is_none).ok_or(Error::Busy)?;
         let number = at as u32;
         let id = TtyId(Device::new(MAJOR, number).encode() as u32);
         let pair = Ref::new(Pair::new(number, id, around)?).map_err(|_| Error::NoMemory)?;
         pairs[at] = Some(pair.clone());
+        // 0 is nobody's.
+        let serial = self.next.fetch_add(1, Ordering::Relaxed).max(1);
+        self.names[at].store(u64::from(serial) << 32, Ordering::Release);
         Ok((number, pair))
     }
 
@@ -62,8 +84,23 @@ impl Pairs {
         Some(opened.map(|opened| (pair, opened)))
     }
 
+    /// Which pair a number names in /dev/pts: from the opening of its master until that closes. Takes no lock.
+    pub fn named(&self, number: u32) -> Option<Named> {
+        let word = self.names.get(number as usize)?.load(Ordering::Acquire);
+        // User 0, as long as nobody has said.
+        (word != 0).then_some(Named { serial: (word >> 32) as u32, user: (word as u32).saturating_sub(1) })
+    }
+
+    /// The slave belongs to that user, who has opened the master: once, before it can be opened.
+    pub fn set_user(&self, number: u32, user: u32) {
+        let set =
+            |word: u64| (word != 0 && word as u32 == 0).then_some(word | u64::from(user.saturating_add(1)));
+        let _ = self.names[number as usize].fetch_update(Ordering::AcqRel, Ordering::Relaxed, set);
+    }
+
     /// The master closes.
     pub fn close_master(&self, number: u32, pair: &Ref<Pair>) {
+        self.names[number as usize].store(0, Ordering::Release);
         pair.close_master();
         self.drop_if_over(number, pair);
     }
@@ -75,7 +112,7 @@ impl Pairs {
     }
 
     fn drop_if_over(&self, number: u32, pair: &Ref<Pair>) {
-        let mut pairs = self.0.lock();
+        let mut pairs = self.pairs.lock();
         let slot = &mut pairs[number as usize];
         // Somebody else may have seen to it, and the number be another pair's by now.
         if pair.is_over() && slot.as_ref().is_some_and(|own| own.is(pair)) {
@@ -83,9 +120,9 @@ impl Pairs {
         }
     }
 
-    /// The numbers in use, in order: what /dev/pts lists.
+    /// The numbers in use, in order, also those whose master is closed.
     pub fn each(&self, look: &mut dyn FnMut(u32)) {
-        let pairs = self.0.lock();
+        let pairs = self.pairs.lock();
         (0..).zip(pairs.iter()).filter(|(_, pair)| pair.is_some()).for_each(|(number, _)| look(number));
     }
 }

@@ -8,6 +8,7 @@ pub mod access;
 pub mod ap;
 pub mod apic;
 pub mod cpu;
+pub mod cpu_flags;
 pub mod cr;
 pub mod exceptions;
 pub mod fpu;

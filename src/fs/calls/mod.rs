@@ -20,6 +20,7 @@ mod rename;
 
 pub use attributes::{SetTime, may_execute};
 pub use open::OpenHow;
+pub use place::{path_from, path_within};
 
 use super::Result;
 use super::cred::{Owner, Want};

@@ -2,7 +2,7 @@
 
 use super::super::Result;
 use super::super::cred::Want;
-use super::super::dcache::Dentry;
+use super::super::dcache::{Dentry, DentryRef};
 use super::super::mount::{Mount, Path};
 use super::super::namei::{At, Caller, Last};
 use super::inode_of;
@@ -53,45 +53,75 @@ impl Caller<'_> {
         self.path_of(&places.cwd)
     }
 
-    /// The path from the process's root to a place. What is not below the root begins with `(unreachable)`, and what was
-    /// removed ends in ` (deleted)`, as on Linux.
+    /// The path from the process's root to a place: [`path_from`].
     pub fn path_of(&self, path: &Path) -> Result<Vec<u8>> {
-        let root = self.context.root();
-        let cache = &path.mount.fs.cache;
-        // Names from the end to the root, each turned round; so is the whole in the end.
-        let mut text: Vec<u8> = room::with_room(256).map_err(|_| Errno::Enomem)?;
-        let reached = cache.while_nothing_moves(|| -> Result<bool> {
-            text.clear();
-            let reading = EPOCHS.read();
-            let (mut mount, mut dentry): (&Mount, &Dentry) = (&path.mount, &path.dentry);
-            loop {
-                if core::ptr::eq(mount, from_ref(&*root.mount))
-                    && core::ptr::eq(dentry, from_ref(&*root.dentry))
-                {
-                    return Ok(true);
-                }
-                if core::ptr::eq(dentry, from_ref(&**mount.root)) {
-                    let Some((below, at)) = mount.place_in(&reading) else { return Ok(false) };
-                    (mount, dentry) = (below, at);
-                    continue;
-                }
-                let entry = dentry.entry_in(&reading);
-                let name = entry.name();
-                room::reserve(&mut text, name.len() + 1).map_err(|_| Errno::Enomem)?;
-                text.extend(name.iter().rev());
-                text.push(b'/');
-                let Some(parent) = dentry.parent_in(&reading) else { return Ok(false) };
-                dentry = parent;
+        path_from(&self.context.root(), path)
+    }
+}
+
+/// The path from a root to a place. What is not below the root begins with `(unreachable)`, and what was removed ends in
+/// ` (deleted)`, as on Linux.
+pub fn path_from(root: &Path, path: &Path) -> Result<Vec<u8>> {
+    let mut text = Backwards::new()?;
+    let reached = path.mount.fs.cache.while_nothing_moves(|| -> Result<bool> {
+        text.0.clear();
+        let reading = EPOCHS.read();
+        let (mut mount, mut dentry): (&Mount, &Dentry) = (&path.mount, &path.dentry);
+        loop {
+            if core::ptr::eq(mount, from_ref(&*root.mount)) && core::ptr::eq(dentry, from_ref(&*root.dentry))
+            {
+                return Ok(true);
             }
-        })?;
-        if text.is_empty() {
-            room::reserve(&mut text, 1).map_err(|_| Errno::Enomem)?;
-            text.push(b'/');
+            if core::ptr::eq(dentry, from_ref(&**mount.root)) {
+                let Some((below, at)) = mount.place_in(&reading) else { return Ok(false) };
+                (mount, dentry) = (below, at);
+                continue;
+            }
+            text.add(dentry.entry_in(&reading).name())?;
+            let Some(parent) = dentry.parent_in(&reading) else { return Ok(false) };
+            dentry = parent;
         }
-        let (before, behind): (&[u8], &[u8]) = (
-            if reached { b"" } else { b"(unreachable)" },
-            if path.dentry.is_removed() { b" (deleted)" } else { b"" },
-        );
+    })?;
+    text.turned(
+        if reached { b"" } else { b"(unreachable)" },
+        if path.dentry.is_removed() { b" (deleted)" } else { b"" },
+    )
+}
+
+/// The path from its file system's root to an entry.
+pub fn path_within(dentry: &DentryRef) -> Result<Vec<u8>> {
+    let mut text = Backwards::new()?;
+    let Some(inode) = dentry.inode() else { return Err(Errno::Enoent) };
+    inode.fs.cache.while_nothing_moves(|| -> Result<()> {
+        text.0.clear();
+        let reading = EPOCHS.read();
+        let mut at: &Dentry = dentry;
+        while let Some(parent) = at.parent_in(&reading) {
+            text.add(at.entry_in(&reading).name())?;
+            at = parent;
+        }
+        Ok(())
+    })?;
+    text.turned(b"", b"")
+}
+
+/// Names from the end to the root, each turned round; so is the whole in the end.
+struct Backwards(Vec<u8>);
+
+impl Backwards {
+    fn new() -> Result<Self> {
+        room::with_room(256).map(Self).map_err(|_| Errno::Enomem)
+    }
+
+    fn add(&mut self, name: &[u8]) -> Result<()> {
+        room::reserve(&mut self.0, name.len() + 1).map_err(|_| Errno::Enomem)?;
+        self.0.extend(name.iter().rev());
+        self.0.push(b'/');
+        Ok(())
+    }
+
+    fn turned(&self, before: &[u8], behind: &[u8]) -> Result<Vec<u8>> {
+        let text: &[u8] = if self.0.is_empty() { b"/" } else { &self.0 };
         let mut whole =
             room::with_room(before.len() + text.len() + behind.len()).map_err(|_| Errno::Enomem)?;
         whole.extend_from_slice(before);

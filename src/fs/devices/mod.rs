@@ -42,8 +42,13 @@ static NODES: Nodes = Nodes(&[
     Node::character("random", 0o666, MAJOR, RANDOM),
     Node::character("urandom", 0o666, MAJOR, URANDOM),
     Node::character("kmsg", 0o644, MAJOR, KMSG),
-    // Shared memory by name: files of a tmpfs, which this is.
-    Node::directory("shm", 0o1777),
+    // Whose descriptors these are is for /proc to say.
+    Node::link("fd", "/proc/self/fd"),
+    Node::link("stdin", "/proc/self/fd/0"),
+    Node::link("stdout", "/proc/self/fd/1"),
+    Node::link("stderr", "/proc/self/fd/2"),
+    // Shared memory by name: something is mounted there.
+    Node::directory("shm", 0o755),
 ]);
 
 static DRIVER: Driver = Driver { name: "mem", kind: Kind::CharDevice, major: MAJOR, minors: (1, KMSG), open };

@@ -25,6 +25,7 @@ use crate::fs::mount::Mounts;
 use crate::fs::namei::{At, Caller};
 use crate::fs::refs::Ref;
 use crate::fs::tmpfs::{self, Options};
+use crate::tty::devpts;
 use crate::tty::nodes::NODES;
 use crate::tty::termios::Termios;
 use crate::tty::termios::layout::TERMIOS2;
@@ -50,10 +51,12 @@ impl World {
         let (block, _) = tmpfs::make(&cache, &tmpfs::TYPE, Options::NONE)?;
         let root = mounts.mount_root(block, b"test", MountFlags::RELATIME)?;
         let world = Self { mounts, context: FsContext::new(&root)?, user: Credentials::root()? };
-        for node in NODES.0 {
+        for node in NODES.0.iter().filter(|node| node.kind.is_device()) {
             world.make(node.name, node.mode, node.device)?;
         }
-        world.caller().mkdir(At::Cwd, b"pts", 0o755)?;
+        let caller = world.caller();
+        caller.mkdir(At::Cwd, b"pts", 0o755)?;
+        caller.mount(&cache, &devpts::TYPE, b"devpts", b"pts", MountFlags::RELATIME, b"")?;
         Ok(world)
     }
 

@@ -38,6 +38,11 @@ fn kernel_root() -> u64 {
 
 static ACCOUNT: Account = Account::new(0);
 
+/// Pages that programs have been promised.
+pub fn promised() -> u64 {
+    ACCOUNT.promised()
+}
+
 static ZERO_PAGE: Once<Frame> = Once::new();
 
 /// Once, before the first address space. False if there is no frame to be had.

@@ -366,7 +366,7 @@ pub fn request_line(line: Line, name: &'static str, handler: Handler, argument: 
     }
 }
 
-pub use lines::other_owners;
+pub use lines::{next_line, other_owners};
 
 /// Spurious interrupts of the 8259s, and errors of the local APIC, so far.
 pub fn mishaps() -> (u64, u64) {

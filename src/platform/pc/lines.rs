@@ -65,6 +65,33 @@ pub fn take(
     open()
 }
 
+/// An input in use, for display.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// The 8259's line or the number of the I/O APIC's input.
+    pub number: u32,
+    pub vector: u8,
+    /// `IO-APIC-edge` and the like.
+    pub chip: &'static str,
+    /// Its first owner.
+    pub name: &'static str,
+}
+
+/// The input in use with the lowest number that is not below `from`.
+pub fn next_line(from: u32) -> Option<Shown> {
+    let lines = IN_USE.lock();
+    let shown = |line: &Line| {
+        let (number, chip) = match (line.input, line.is_shared) {
+            (Input::Isa(irq), false) => (irq.into(), "XT-PIC"),
+            (Input::Isa(irq), true) => (irq.into(), "XT-PIC-level"),
+            (Input::Gsi(gsi), false) => (gsi, "IO-APIC-edge"),
+            (Input::Gsi(gsi), true) => (gsi, "IO-APIC-fasteoi"),
+        };
+        Shown { number, vector: line.vector, chip, name: line.names[0].unwrap_or("") }
+    };
+    lines.iter().flatten().map(shown).filter(|line| line.number >= from).min_by_key(|line| line.number)
+}
+
 /// The owners that a vector has beside the first: for display.
 pub fn other_owners(vector: u8, visit: &mut dyn FnMut(&'static str)) {
     let names = IN_USE.lock().iter().flatten().find(|line| line.vector == vector).map(|line| line.names);

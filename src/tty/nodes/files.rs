@@ -200,7 +200,9 @@ impl FileOps for MasterFile {
         true
     }
 
-    fn ioctl(&self, _: &File, command: u32, argument: u64, user: &mut dyn User) -> Result<u64> {
+    fn ioctl(&self, file: &File, command: u32, argument: u64, user: &mut dyn User) -> Result<u64> {
+        // Before anybody can have opened the slave, which the master has to unlock.
+        PAIRS.set_user(self.number, file.credentials.fs_uid);
         self.pair.ioctl(None, command, argument, &mut Giver(RefCell::new(user))).map_err(errno)
     }
 
