@@ -15,7 +15,7 @@ use super::exec::layout::{self, Bias, Words};
 use super::exec::script::{HEAD_BYTES, SCRIPTS_MAX, Script};
 use super::exec::stack::{self, HWCAP2_FSGSBASE, Told};
 use super::process::{Memory, Strings, TREE, Task, WORK_END};
-use super::user::{Mine, Spans};
+use super::user::Mine;
 use super::{end, limits::Resource};
 use crate::arch::x86_64::frame::TrapFrame;
 use crate::arch::x86_64::user::{Segments, Start};
@@ -29,6 +29,7 @@ use crate::fs::cred::Credentials;
 use crate::fs::file::File;
 use crate::fs::flags::MountFlags;
 use crate::fs::io;
+use crate::fs::mapped;
 use crate::fs::mode;
 use crate::fs::namei::{At, Caller};
 use crate::fs::refs::Ref;
@@ -137,7 +138,7 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
         memory: &memory,
         file: &file,
         program: &program,
-        helper: helper.as_ref().map(|(file, program)| (&**file, program)),
+        helper: helper.as_ref().map(|(file, program)| (file, program)),
         arguments: &arguments,
         places: &places,
         words: words.as_ref(),
@@ -187,9 +188,9 @@ fn raised(file: &File, old: &Credentials) -> Result<Option<Ref<Credentials>>> {
 
 struct Filling<'a> {
     memory: &'a Memory,
-    file: &'a File,
+    file: &'a Ref<File>,
     program: &'a Program,
-    helper: Option<(&'a File, &'a Program)>,
+    helper: Option<(&'a Ref<File>, &'a Program)>,
     arguments: &'a Arguments,
     places: &'a layout::Layout,
     words: Option<&'a Words>,
@@ -266,14 +267,14 @@ fn place(space: &UserSpace, program: &Program, bias: Bias) -> Result<u64> {
 }
 
 /// Maps a program's segments.
-fn map(space: &UserSpace, file: &File, program: &Program, bias: u64) -> Result<()> {
+fn map(space: &UserSpace, file: &Ref<File>, program: &Program, bias: u64) -> Result<()> {
     for segment in &program.segments {
         map_segment(space, file, segment, bias)?;
     }
     Ok(())
 }
 
-fn map_segment(space: &UserSpace, file: &File, segment: &Segment, bias: u64) -> Result<()> {
+fn map_segment(space: &UserSpace, file: &Ref<File>, segment: &Segment, bias: u64) -> Result<()> {
     let mut prot = Prot::empty();
     prot.set(Prot::READ, segment.flags.contains(SegmentFlags::R));
     prot.set(Prot::WRITE, segment.flags.contains(SegmentFlags::W));
@@ -286,18 +287,14 @@ fn map_segment(space: &UserSpace, file: &File, segment: &Segment, bias: u64) -> 
     let flags = MapFlags::PRIVATE | MapFlags::FIXED;
     if segment.file_bytes > 0 {
         let len = segment.file_bytes;
-        let anonymous = flags | MapFlags::ANONYMOUS;
-        space.map(Mapping { addr: at, len, prot: Prot::READ | Prot::WRITE, flags: anonymous, file: None })?;
-        let mut to = Spans::one(at, len as usize);
-        let read = file.read_at(&mut to, segment.offset)?;
-        let _ = read;
+        let shown = mapped::open(file, segment.offset)?;
+        space.map(Mapping { addr: at, len, prot, flags, file: Some(shown) })?;
         if segment.clear_bytes > 0 {
             let at = bias.wrapping_add(segment.clear_at());
             if usercopy::clear(at, segment.clear_bytes)? != 0 {
                 return Err(Errno::Enomem);
             }
         }
-        space.protect(at, len, prot, false)?;
     }
     if segment.zero_bytes > 0 {
         let want = Mapping {

@@ -35,8 +35,6 @@ pub mod futex;
 #[cfg(target_os = "none")]
 pub mod load;
 #[cfg(target_os = "none")]
-pub mod map;
-#[cfg(target_os = "none")]
 pub mod process;
 #[cfg(target_os = "none")]
 pub mod run;

@@ -5,7 +5,7 @@
 use super::{Arguments, Call};
 use crate::boot::layout::PAGE_SIZE;
 use crate::errno::Errno;
-use crate::fs::Result;
+use crate::fs::{self, Result, mapped};
 use crate::mm::space::live::UserSpace;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{Advice, MapFlags, Mapping, RemapFlags};
@@ -28,14 +28,17 @@ pub fn mmap(call: &mut Call<'_>, [addr, len, prot, flags, fd, offset]: Arguments
         None
     } else {
         let file = call.file(fd)?;
-        Some(crate::proc::map::open_file(&file, offset)?)
+        Some(mapped::open(&file, offset)?)
     };
     let prot = Prot::from_bits_truncate(prot as u32);
-    Ok(space()?.map(Mapping { addr, len, prot, flags, file })?.span.start)
+    let mapped = space()?.map(Mapping { addr, len, prot, flags, file });
+    fs::tidy();
+    Ok(mapped?.span.start)
 }
 
 pub fn munmap(_: &mut Call<'_>, [addr, len, ..]: Arguments) -> Result<u64> {
     space()?.unmap(addr, len)?;
+    fs::tidy();
     Ok(0)
 }
 

@@ -66,7 +66,7 @@ impl Pairs {
 
     /// A pair by its number.
     pub fn get(&self, number: u32) -> Option<Ref<Pair>> {
-        self.0.lock().get(number as usize)?.clone()
+        self.pairs.lock().get(number as usize)?.clone()
     }
 
     /// Opens a slave. `None`: there is no such pair.

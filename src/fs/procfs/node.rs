@@ -102,7 +102,7 @@ impl Node {
                 _ => (Kind::Regular, entry.mode, 1),
             },
             Is::Fd(_, access) => {
-                let bits = u32::from(access.read) * 0o500 | u32::from(access.write) * 0o300;
+                let bits = (u32::from(access.read) * 0o500) | (u32::from(access.write) * 0o300);
                 (Kind::Symlink, bits, 1)
             }
             Is::FdInfo(_) => (Kind::Regular, 0o400, 1),

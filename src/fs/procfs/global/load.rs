@@ -24,9 +24,9 @@ const fn power(mut kept: u64, mut steps: u64) -> u64 {
     let mut result = 1 << BITS;
     while steps > 0 {
         if steps & 1 != 0 {
-            result = (result as u128 * kept as u128 >> BITS) as u64;
+            result = ((result as u128 * kept as u128) >> BITS) as u64;
         }
-        kept = (kept as u128 * kept as u128 >> BITS) as u64;
+        kept = ((kept as u128 * kept as u128) >> BITS) as u64;
         steps >>= 1;
     }
     result >> (BITS - 11)
