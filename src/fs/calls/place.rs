@@ -5,6 +5,7 @@ use super::super::cred::Want;
 use super::super::dcache::Dentry;
 use super::super::mount::{Mount, Path};
 use super::super::namei::{At, Caller, Last};
+use super::super::nameless;
 use super::inode_of;
 use crate::errno::Errno;
 use crate::mm::vma::room;
@@ -56,6 +57,9 @@ impl Caller<'_> {
     /// The path from the process's root to a place. What is not below the root begins with `(unreachable)`, and what was
     /// removed ends in ` (deleted)`, as on Linux.
     pub fn path_of(&self, path: &Path) -> Result<Vec<u8>> {
+        if let Some(shown) = nameless::shown(path) {
+            return shown;
+        }
         let root = self.context.root();
         let cache = &path.mount.fs.cache;
         // Names from the end to the root, each turned round; so is the whole in the end.
