@@ -83,6 +83,19 @@ pub trait FileOps: Send + Sync {
         Err(Errno::Eopnotsupp)
     }
 
+    /// `fcntl(F_GETPIPE_SZ)`: bytes that a pipe can hold.
+    fn pipe_size(&self, file: &File) -> Result<usize> {
+        let _ = file;
+        Err(Errno::Ebadf)
+    }
+
+    /// `fcntl(F_SETPIPE_SZ)`: a pipe can hold at least so many bytes from now on; returns how many. EBUSY: more are in it.
+    /// EPERM: 1 MiB is the most for who is not `privileged` (`CAP_SYS_RESOURCE`).
+    fn set_pipe_size(&self, file: &File, bytes: usize, privileged: bool) -> Result<usize> {
+        let _ = (file, bytes, privileged);
+        Err(Errno::Ebadf)
+    }
+
     /// A descriptor is closed; others may be left.
     fn flush(&self, file: &File) {
         let _ = file;

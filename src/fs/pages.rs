@@ -18,6 +18,11 @@ pub type Machine = crate::mm::space::tests::machine::Host;
 /// The bytes of one inode.
 pub type Pages = Mapping<Machine, Ref<dyn Backing>>;
 
+/// The machine itself.
+pub fn machine() -> Machine {
+    cache().env
+}
+
 /// The one cache.
 #[cfg(target_os = "none")]
 pub fn cache() -> &'static Cache<Machine> {

@@ -23,6 +23,8 @@ bitflags! {
         const REVALIDATE = 1;
         /// There is no device below it: `/proc/filesystems` says `nodev`.
         const NO_DEVICE = 2;
+        /// No path leads to its files: see [`nameless`](super::nameless).
+        const NAMELESS = 4;
     }
 }
 

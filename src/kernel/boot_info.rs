@@ -2,7 +2,8 @@
 
 use crate::boot::cmdline::CommandLine;
 use crate::boot::info::{BootInfo, BootInfoError, MemoryRegion, PhysSlice};
-use crate::boot::layout::DIRECT_MAP_BASE;
+use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
+use crate::mm::addr::{Frame, FrameRange, PhysAddr};
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// The loader's structure, once it has been checked.
@@ -36,6 +37,14 @@ pub fn regions() -> &'static [MemoryRegion] {
 pub fn initrd() -> &'static [u8] {
     // SAFETY: the field holds bytes.
     unsafe { in_direct_map(get().initrd) }
+}
+
+/// The frames that the image is in, all of it and nothing else: the loader gave it whole ones.
+pub fn initrd_frames() -> Option<FrameRange> {
+    let PhysSlice { addr, len } = get().initrd;
+    let start = PhysAddr::new(addr).and_then(Frame::containing)?;
+    let pages = u32::try_from(len.div_ceil(PAGE_SIZE)).ok()?;
+    if len == 0 || addr % PAGE_SIZE != 0 { None } else { FrameRange::new(start, pages) }
 }
 
 /// The command line.

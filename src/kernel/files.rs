@@ -25,7 +25,9 @@ use crate::fs::refs::Ref;
 use crate::fs::super_block::FsType;
 use crate::fs::tmpfs::{self, Options};
 use crate::fs::unpack::Unpacker;
-use crate::fs::{self, Result, devfs, devices, mapped, pipe, procfs};
+use crate::fs::{self, Result, devfs, devices, mapped, nameless, pagecache, pipe, procfs};
+use crate::kernel::boot_info;
+use crate::mm::frame::Owner;
 use crate::mm::{frames, pressure};
 use crate::platform::{Machine, Platform};
 use crate::tty::devpts;
@@ -80,6 +82,7 @@ fn make() -> Result<Files> {
     let mounts = Mounts::new()?;
     let options = Options { mode: 0o755, ..Options::NONE };
     let (block, _) = tmpfs::make(&cache, &tmpfs::TYPE, options)?;
+    nameless::init(&cache)?;
     let root = mounts.mount_root(block, b"rootfs", MountFlags::RELATIME)?;
     let context = FsContext::new(&root)?;
     Ok(Files { cache, mounts, root, context, credentials: Credentials::root()? })
@@ -101,6 +104,10 @@ pub fn init(initrd: &[u8]) {
     super::procfs::init();
     if !initrd.is_empty() {
         unpack(files, initrd);
+        give_back_initrd();
+    }
+    if !pagecache::live::start_write_back() {
+        error!(target: "files", "no memory for the write-back thread");
     }
     let mounted = MOUNTED.iter().try_for_each(|mounted| mount(files, mounted));
     match mounted {
@@ -145,6 +152,19 @@ fn mount(files: &'static Files, mounted: &Mounted) -> Result<()> {
         Err(error) => return Err(error),
     }
     caller.mount(&files.cache, kind, kind.name().as_bytes(), on, flags, options).map(|_| ())
+}
+
+/// Nobody looks at the image any more.
+fn give_back_initrd() {
+    let Some(range) = boot_info::initrd_frames() else { return };
+    let before = frames::free_frames();
+    match frames::give_back(range, Owner::Initrd) {
+        Ok(()) => {
+            let more = frames::free_frames() - before;
+            info!(target: "files", "initrd: its {} KiB of memory are free", more * PAGE_SIZE / 1024);
+        }
+        Err(error) => error!(target: "files", "initrd: its memory stays: {error:?}"),
+    }
 }
 
 /// The initrd becomes files.

@@ -3,6 +3,7 @@
 //! `selftest` in the monitor runs all or one; the option `selftest` on the command line runs them at boot
 //! and ends QEMU with status 33 if all passed, 35 if not.
 
+mod exercise;
 mod files;
 mod locks;
 mod mm;
@@ -18,6 +19,7 @@ mod spread;
 pub mod terminal;
 mod threads;
 mod tlb;
+mod write_back;
 
 use super::image;
 use crate::arch::x86_64::cr::{Cr0, Cr4};
@@ -100,6 +102,26 @@ pub const TESTS: &[SelfTest] = &[
         name: "proc",
         about: "/proc and /dev read in every way while threads come and go",
         run: procfs::run,
+    },
+    SelfTest {
+        name: "files-fsx",
+        about: "one file, read, written, cut and mapped at random, against its bytes",
+        run: exercise::fsx,
+    },
+    SelfTest {
+        name: "files-stress",
+        about: "threads in one tree of files, at random, who leave nothing behind",
+        run: exercise::stress,
+    },
+    SelfTest {
+        name: "files-walk",
+        about: "a cached path: no lock, no shared line written",
+        run: exercise::walk,
+    },
+    SelfTest {
+        name: "files-writeback",
+        about: "dirty pages are written for their age and number, clean ones given back",
+        run: write_back::run,
     },
     SelfTest { name: "random", about: "random numbers are ready and differ", run: random::run },
     SelfTest { name: "pty", about: "a pair typed at, read, filled and hung up", run: terminal::pty },

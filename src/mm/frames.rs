@@ -287,6 +287,12 @@ pub fn level() -> Level {
     Zone::ALL.map(|zone| zones.level(zone)).into_iter().min().unwrap_or(Level::High)
 }
 
+/// Gives out frames from now on that somebody had since the start, and has read. All of them, or none if one of them is
+/// not `owner`'s.
+pub fn give_back(range: FrameRange, owner: Owner) -> Result<(), FreeError> {
+    zones().lock().add_from(range, owner)
+}
+
 /// For display and tests: a look at the zones.
 pub fn with_zones<R>(look: impl FnOnce(&Zones<MappedTable>) -> R) -> R {
     look(&zones().lock())

@@ -10,7 +10,7 @@ use crate::fs::flags::OpenFlags;
 use crate::fs::locks::{LockOwner, RangeLock, range};
 use crate::fs::refs::Ref;
 use crate::proc::limits::Resource;
-use crate::proc::user::Mine;
+use crate::proc::user::{self, Mine};
 
 /// `RLIMIT_NOFILE`.
 pub fn limit(call: &Call<'_>) -> u64 {
@@ -96,7 +96,7 @@ pub fn pipe2(call: &mut Call<'_>, [fds, flags, ..]: Arguments) -> Result<u64> {
     }
     let close_on_exec = flags.contains(OpenFlags::CLOEXEC);
     let standing = call.standing();
-    let [read, write]: [Ref<File>; 2] = Err(Errno::Enosys)?;
+    let [read, write] = standing.caller().pipe(flags)?;
     let files = call.process().files();
     let first = files.reserve(0, close_on_exec, limit(call))?;
     let second = files.reserve(0, close_on_exec, limit(call))?;
@@ -104,6 +104,19 @@ pub fn pipe2(call: &mut Call<'_>, [fds, flags, ..]: Arguments) -> Result<u64> {
     first.install(read);
     second.install(write);
     Ok(0)
+}
+
+pub fn memfd_create(call: &mut Call<'_>, [name, flags, ..]: Arguments) -> Result<u64> {
+    const CLOEXEC: u64 = 1;
+    const NAME_MAX: usize = 250;
+    if flags & !CLOEXEC != 0 {
+        return Err(Errno::Einval);
+    }
+    let name = user::string(name, NAME_MAX, Errno::Einval)?;
+    let files = call.process().files();
+    let number = files.reserve(0, flags & CLOEXEC != 0, limit(call))?;
+    let file = call.standing().caller().memory_file(&name)?;
+    Ok(number.install(file) as u64)
 }
 
 const F_DUPFD: u64 = 0;
@@ -147,10 +160,12 @@ pub fn fcntl(call: &mut Call<'_>, [fd, command, argument, ..]: Arguments) -> Res
         F_SETPIPE_SZ | F_GETPIPE_SZ => {
             let file = files.get_file(fd as i32)?;
             let wanted = (command == F_SETPIPE_SZ).then_some(argument);
-            match wanted {
-                _ => Err(Errno::Ebadf),
-            }
-            .map(|size: usize| size as u64)
+            let privileged = call.process().credentials().is_root();
+            let size = match wanted {
+                Some(bytes) => file.ops().set_pipe_size(&file, usize::try_from(bytes).unwrap_or(usize::MAX), privileged),
+                None => file.ops().pipe_size(&file),
+            };
+            size.map(|size| size as u64)
         }
         _ => {
             files.get(fd as i32)?;

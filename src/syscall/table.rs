@@ -370,7 +370,7 @@ calls! {
     316 "renameat2" "dir, *from, to_dir, *to, flags" = files::renameat2;
     317 "seccomp" "operation, flags, *args";
     318 "getrandom" "*buf, count, flags" = system::getrandom;
-    319 "memfd_create" "*name, flags";
+    319 "memfd_create" "*name, flags" = descriptors::memfd_create;
     320 "kexec_file_load" "kernel, initrd, len, *cmdline, flags";
     321 "bpf" "command, *attr, size";
     322 "execveat" "dir, *path, *argv, *envp, flags" = processes::execveat;

@@ -14,6 +14,7 @@ mod attributes;
 mod change;
 mod create;
 mod mounting;
+mod nameless;
 mod open;
 mod place;
 mod rename;

@@ -5,6 +5,7 @@ use super::super::cred::Want;
 use super::super::dcache::{Dentry, DentryRef};
 use super::super::mount::{Mount, Path};
 use super::super::namei::{At, Caller, Last};
+use super::super::nameless;
 use super::inode_of;
 use crate::errno::Errno;
 use crate::mm::vma::room;
@@ -62,6 +63,9 @@ impl Caller<'_> {
 /// The path from a root to a place. What is not below the root begins with `(unreachable)`, and what was removed ends in
 /// ` (deleted)`, as on Linux.
 pub fn path_from(root: &Path, path: &Path) -> Result<Vec<u8>> {
+    if let Some(shown) = nameless::shown(path) {
+        return shown;
+    }
     let mut text = Backwards::new()?;
     let reached = path.mount.fs.cache.while_nothing_moves(|| -> Result<bool> {
         text.0.clear();

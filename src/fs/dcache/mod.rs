@@ -292,9 +292,9 @@ impl Dcache {
         }
     }
 
-    /// The entry of a file without a name, which is said to be in `dir`.
-    pub(super) fn unnamed(&self, dir: &DentryRef, inode: Ref<Inode>) -> Result<DentryRef> {
-        let dentry = Dentry::new(Some(dir), b"(unnamed)", 0, Some(inode))?;
+    /// The entry of a file without a name, which is said to be in `dir` and shown as `name`.
+    pub(super) fn unnamed(&self, dir: &DentryRef, name: &[u8], inode: Ref<Inode>) -> Result<DentryRef> {
+        let dentry = Dentry::new(Some(dir), name, 0, Some(inode))?;
         dentry.removed.store(true, Ordering::Release);
         Ok(dentry)
     }

@@ -8,7 +8,7 @@
 extern crate alloc;
 
 use super::env::{Env, Error, FileId};
-use super::limits::{BACKGROUND_PERCENT, LIMIT_PERCENT, Limits, Pace};
+use super::limits::{BACKGROUND_PERCENT, EXPIRE_NS, LIMIT_PERCENT, Limits, PERIOD_NS, Pace};
 use crate::sync::{Rank, SpinLock, WaitQueue};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -17,6 +17,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering, fence};
 
 /// Queues for those who wait for a page. Two pages may share one.
 const QUEUES: usize = 64;
+/// The write-back thread sleeps at least that long.
+const PERIOD_LEAST_NS: u64 = 1_000_000;
 /// Pages of a mapping that are written before it is another's turn.
 const TURN: u64 = 1024;
 /// Pages that a writer writes when there is too much.
@@ -172,6 +174,10 @@ pub struct Cache<E: Env> {
     throttling: AtomicUsize,
     background_percent: AtomicU64,
     limit_percent: AtomicU64,
+    expire_ns: AtomicU64,
+    /// The write-back thread is to look at its times.
+    hurried: AtomicBool,
+    period_ns: AtomicU64,
 }
 
 impl<E: Env> Cache<E> {
@@ -190,6 +196,9 @@ impl<E: Env> Cache<E> {
             throttling: AtomicUsize::new(0),
             background_percent: AtomicU64::new(BACKGROUND_PERCENT),
             limit_percent: AtomicU64::new(LIMIT_PERCENT),
+            expire_ns: AtomicU64::new(EXPIRE_NS),
+            hurried: AtomicBool::new(false),
+            period_ns: AtomicU64::new(PERIOD_NS),
         }
     }
 
@@ -197,6 +206,19 @@ impl<E: Env> Cache<E> {
     pub fn set_percent(&self, background: u64, limit: u64) {
         self.background_percent.store(background.min(100), Ordering::Relaxed);
         self.limit_percent.store(limit.min(100), Ordering::Relaxed);
+    }
+
+    /// `vm.dirty_expire_centisecs` and `vm.dirty_writeback_centisecs`, in nanoseconds; and has the write-back thread look.
+    pub fn set_times(&self, expire_ns: u64, period_ns: u64) {
+        self.expire_ns.store(expire_ns, Ordering::Relaxed);
+        self.period_ns.store(period_ns, Ordering::Relaxed);
+        self.hurried.store(true, Ordering::SeqCst);
+        self.work.wake_all();
+    }
+
+    /// When the write-back thread looks next, if nobody wakes it.
+    pub fn next_look(&self) -> u64 {
+        self.env.now_ns().saturating_add(self.period_ns.load(Ordering::Relaxed).max(PERIOD_LEAST_NS))
     }
 
     /// In pages, as they are now.
@@ -208,6 +230,11 @@ impl<E: Env> Cache<E> {
 
     fn pace(&self) -> Pace {
         self.limits().pace(self.total.unwritten())
+    }
+
+    /// Whether there is more that is dirty than the write-back thread leaves alone.
+    pub fn is_pressed(&self) -> bool {
+        self.pace() != Pace::Free
     }
 
     pub(super) fn queue(&self, file: FileId, page: u64) -> &WaitQueue {
@@ -349,10 +376,11 @@ impl<E: Env> Cache<E> {
     /// more than the limit for that, goes on. Returns pages written. May be called by several threads.
     pub fn write_back_pass(&self) -> u64 {
         let (now, mut written) = (self.env.now_ns(), 0);
+        let expire = self.expire_ns.load(Ordering::Relaxed);
         // Each member has its turn once for its age; what comes back to the queue meanwhile comes with a later time.
         let members = self.list.lock().dirty.len();
         for _ in 0..members {
-            let Some(busy) = self.first_dirty(|since| Limits::is_due(since, now)) else { break };
+            let Some(busy) = self.first_dirty(|since| Limits::is_due(since, now, expire)) else { break };
             busy.get().membership().dirty_since_ns.store(now, Ordering::Relaxed);
             written += self.write_turn(&busy, u64::MAX);
         }
@@ -369,7 +397,10 @@ impl<E: Env> Cache<E> {
 
     /// Sleeps until there is something for [`write_back_pass`](Self::write_back_pass) to do, or till `deadline_ns`.
     pub fn wait_for_work(&self, deadline_ns: u64) {
-        self.work.wait_until_deadline(|| self.pace() != Pace::Free, deadline_ns);
+        self.work.wait_until_deadline(
+            || self.pace() != Pace::Free || self.hurried.swap(false, Ordering::SeqCst),
+            deadline_ns,
+        );
     }
 
     /// Writes everything that is dirty now, and waits until it has been written: `sync`. Errors are told to those who have

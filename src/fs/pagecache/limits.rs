@@ -58,9 +58,9 @@ impl Limits {
         }
     }
 
-    /// Whether what has been dirty since `since_ns` is to be written at `now_ns`.
-    pub const fn is_due(since_ns: u64, now_ns: u64) -> bool {
-        now_ns.saturating_sub(since_ns) >= EXPIRE_NS
+    /// Whether what has been dirty since `since_ns` is to be written at `now_ns`, where it may be so for `expire_ns`.
+    pub const fn is_due(since_ns: u64, now_ns: u64, expire_ns: u64) -> bool {
+        now_ns.saturating_sub(since_ns) >= expire_ns
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
             assert_eq!(limits.pace(unwritten), pace, "{unwritten}");
         }
         for (since, now, due) in [(0, 29_999_999_999, false), (0, EXPIRE_NS, true), (5, 1, false)] {
-            assert_eq!(Limits::is_due(since, now), due);
+            assert_eq!(Limits::is_due(since, now, EXPIRE_NS), due);
         }
     }
 }

@@ -11,6 +11,7 @@ use crate::mm::frame::Owner;
 use crate::mm::space::live::KernelEnv;
 use crate::mm::{frames, pressure};
 use crate::platform::{Machine, Platform};
+use crate::task::{self, Policy};
 use core::ops::Range;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
@@ -54,6 +55,24 @@ static SHRINKER: pressure::Shrinker = pressure::Shrinker {
 pub fn init() -> bool {
     update_limits();
     pressure::register(&SHRINKER)
+}
+
+/// Between two looks when there is too much that is dirty and none of it can be written.
+const REST_NS: u64 = 100_000_000;
+
+/// Starts the write-back thread. Once; false if there is no memory for it.
+pub fn start_write_back() -> bool {
+    task::spawn("writeback", Policy::Normal(0), write_back, 0).is_ok()
+}
+
+fn write_back(_: usize) -> usize {
+    loop {
+        CACHE.wait_for_work(CACHE.next_look());
+        update_limits();
+        if CACHE.write_back_pass() == 0 && CACHE.is_pressed() {
+            task::sleep_until(Machine::now_ns() + REST_NS);
+        }
+    }
 }
 
 /// Looks anew at how much memory there is for pages. By the write-back thread, each time.

@@ -32,6 +32,9 @@ impl From<Error> for Errno {
     }
 }
 
+/// `ioctl`: how many bytes could be read.
+const FIONREAD: u32 = 0x541B;
+
 /// Who polls.
 #[derive(Default)]
 pub struct Watchers(WaitQueue);
@@ -95,6 +98,19 @@ impl<E: Env> End<E> {
         })
     }
 
+    /// An end of a pipe that was made with both open. If there is no memory for it, it is closed.
+    pub fn of(inode: &Ref<Inode>, pipe: &Ref<Shared<E>>, access: Access) -> Result<Ref<Self>> {
+        let end = Self {
+            inode: inode.clone(),
+            pipe: pipe.clone(),
+            access,
+            opened: Opened::default(),
+            is_open: AtomicBool::new(true),
+            closed: |_, _| {},
+        };
+        Ref::with_last(end).inspect_err(|_| Pipe::close(pipe, access))
+    }
+
     fn close(&self) {
         if self.is_open.swap(false, Ordering::AcqRel) {
             Pipe::close(&self.pipe, self.access);
@@ -148,6 +164,22 @@ impl<E: Env> FileOps for End<E> {
             unsafe { watch.add(&self.pipe.notify.0) };
         }
         Events::from_bits_truncate(self.pipe.poll(self.access, &self.opened).0)
+    }
+
+    fn ioctl(&self, _: &File, command: u32, argument: u64, user: &mut dyn io::User) -> Result<u64> {
+        if command != FIONREAD {
+            return Err(Errno::Enotty);
+        }
+        let bytes = i32::try_from(self.pipe.len()).unwrap_or(i32::MAX);
+        user.copy_out(argument, &bytes.to_ne_bytes()).map(|()| 0)
+    }
+
+    fn pipe_size(&self, _: &File) -> Result<usize> {
+        Ok(self.pipe.size())
+    }
+
+    fn set_pipe_size(&self, _: &File, bytes: usize, privileged: bool) -> Result<usize> {
+        Ok(self.pipe.set_size(bytes, privileged)?)
     }
 
     fn release(&self, _: &File) {

@@ -26,7 +26,6 @@
 extern crate alloc;
 
 pub mod ends;
-#[cfg(target_os = "none")]
 pub mod files;
 mod open;
 mod ring;

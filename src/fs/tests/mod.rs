@@ -3,6 +3,7 @@
 
 mod calls;
 mod counted;
+mod exercisers;
 mod fds;
 mod filelocks;
 mod memory;
