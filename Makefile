@@ -142,7 +142,12 @@ $(BUILD)/BOOTX64.EFI: $(UEFI)/loader.efi
 
 # ---- the disk ----
 
-$(BUILD)/esp.img: $(BUILD)/kernel.elf $(BUILD)/kernel.stripped.elf $(BUILD)/BOOTX64.EFI $(TOOLS)/mkesp.py Makefile
-	@python3 $(TOOLS)/mkesp.py -o $@ EFI/BOOT/BOOTX64.EFI=$(BUILD)/BOOTX64.EFI \
-	    kernel.elf=$(BUILD)/kernel.stripped.elf 'cmdline.txt=:$(ESP_CMDLINE)'
+# Debian's busybox and bash, with what they need around them. Empty where they cannot be had.
+build/initramfs.img: $(TOOLS)/initramfs.py
+	@python3 $(TOOLS)/initramfs.py -o $@
+
+$(BUILD)/esp.img: $(BUILD)/kernel.elf $(BUILD)/kernel.stripped.elf $(BUILD)/BOOTX64.EFI build/initramfs.img $(TOOLS)/mkesp.py Makefile
+	@if [ -s build/initramfs.img ]; then files=initramfs.img=build/initramfs.img; initrd='initrd=initramfs.img '; fi; \
+	python3 $(TOOLS)/mkesp.py -o $@ EFI/BOOT/BOOTX64.EFI=$(BUILD)/BOOTX64.EFI \
+	    kernel.elf=$(BUILD)/kernel.stripped.elf $$files "cmdline.txt=:$${initrd:-}$(ESP_CMDLINE)"
 	@echo "$@ is ready"
