@@ -3,7 +3,7 @@
 
 In it are Debian's static busybox and bash, as they are, a link for each of busybox's applets, and a few lines of our own:
 /init, which greets, and what a shell and its user expect in /etc. The programs are taken from this machine if it has
-static ones, else fetched with apt into build/fetched and unpacked there; they are never committed. Where neither is
+static ones, else fetched with apt into build/packages and unpacked there; they are never committed. Where neither is
 possible it says so and makes nothing: then `make run` ends at the monitor.
 
 The archive is computed here, byte by byte: the same programs give the same bytes, and no root is needed for devices and
@@ -18,7 +18,7 @@ import subprocess
 import sys
 
 ROOT_DIR = pathlib.Path(__file__).resolve().parents[2]
-FETCHED = ROOT_DIR / "build" / "fetched"
+FETCHED = ROOT_DIR / "build" / "packages"
 # The date of every file: 2025-01-01 00:00:00 UTC.
 EPOCH = 1735689600
 DIRECTORY, REGULAR, LINK = 0o040000, 0o100000, 0o120000
