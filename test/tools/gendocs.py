@@ -137,6 +137,16 @@ def constants(path):
     return {name: value(name) for name in texts}
 
 
+def syscalls():
+    rows = re.findall(rf'^    (\d+) {STRING} {STRING}( = \w+::\w+)?;$', (ROOT / "src/syscall/table.rs").read_text(), re.MULTILINE)
+    if len(rows) < 300:
+        raise GendocsError("src/syscall/table.rs: the table of calls is not understood")
+    there = [(f"{number} {name}", f"({arguments})") for number, name, arguments, served in rows if served]
+    missing = [name for _, name, _, served in rows if not served]
+    rest = textwrap.fill(", ".join(missing) + ".", WIDTH, break_long_words=False, break_on_hyphens=False)
+    return f"{len(there)} of {len(rows)} are there:\n\n{block(there)}\n\n-ENOSYS is what these say:\n\n{rest}"
+
+
 # What lies between two addresses of the layout: the names of its bounds, what it is, how it is mapped.
 REGIONS = [
     (None, "USER_END", "user", "the program's; its last page stays empty"),
