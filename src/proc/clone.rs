@@ -142,7 +142,8 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
         new.clear_tid.store(args.child_tid, Ordering::Relaxed);
     }
     if !flags.contains(CloneFlags::VM) || flags.contains(CloneFlags::VFORK) {
-        new.signals.lock().stack = task.signals.lock().stack;
+        let stack = task.signals.lock().stack;
+        new.signals.lock().stack = stack;
     }
     let waiting = match flags.contains(CloneFlags::VFORK) {
         true => {

@@ -71,7 +71,8 @@ impl Task {
             Err(_) => {
                 // SAFETY: left open just now, and nobody has begun.
                 drop(unsafe { Ref::unleak(raw as *const Self) });
-                drop(task.start.lock().take());
+                let begin = task.start.lock().take();
+                drop(begin);
                 Err(Errno::Eagain)
             }
         }

@@ -143,10 +143,11 @@ pub fn kill(from: &Process, target: Target, signal: Option<Signal>) -> Result<()
         Ok(())
     };
     if let Target::Process(pid) = target {
-        let found = TREE.lock().get(pid).cloned().or_else(|| {
+        let found = {
+            let tree = TREE.lock();
             // A thread's number stands for its process.
-            TREE.lock().thread(pid).map(|task| task.process.clone())
-        });
+            tree.get(pid).cloned().or_else(|| tree.thread(pid).map(|task| task.process.clone()))
+        };
         return send(&found.ok_or(Errno::Esrch)?);
     }
     let (mut found, mut done, mut last) = (false, false, Ok(()));
