@@ -17,6 +17,7 @@ use crate::fs::flags::OpenFlags;
 use crate::fs::namei::At;
 use crate::fs::refs::Ref;
 use crate::mm::frames;
+use crate::platform::pc::clock;
 use crate::proc::end::{self, Hooks};
 use crate::proc::exec::arguments::{Arguments, List};
 use crate::proc::limits::{INFINITY, Limits, Resource};
@@ -27,6 +28,7 @@ use crate::proc::signal::action::Actions;
 use crate::proc::signal::mask::Mask;
 use crate::proc::tree::INIT;
 use crate::proc::user::Mine;
+use crate::proc::vdso;
 use crate::sync::Completion;
 use crate::task::{Name, Policy};
 use crate::tty::console;
@@ -68,6 +70,10 @@ pub fn init(options: &CommandLine<'_>) -> Result<()> {
             }
         },
     });
+    match vdso::live::init() {
+        Ok(page) => clock::show_on(page),
+        Err(_) => error!(target: "init", "no memory for the vDSO: programs ask the kernel for the time"),
+    }
     if options.flag("norandmaps") {
         load::leave_out_randomness();
     }

@@ -79,25 +79,13 @@ pub const fn is_privileged(who: &Credentials) -> bool {
     who.effective_uid == 0
 }
 
-/// The same credentials, to be changed.
-pub fn copy(who: &Credentials) -> Result<Credentials, Errno> {
-    with_groups(who, &who.groups)
-}
-
-fn with_groups(who: &Credentials, groups: &[u32]) -> Result<Credentials, Errno> {
-    let mut own = Vec::new();
-    own.try_reserve_exact(groups.len()).map_err(|_| Errno::Enomem)?;
-    own.extend_from_slice(groups);
-    Ok(Credentials { groups: own, ..*who })
-}
-
 fn changed(
     who: &Credentials,
     kind: Kind,
     rule: impl FnOnce(Four, bool) -> Option<Four>,
 ) -> Result<Credentials, Errno> {
     let new = rule(Four::of(who, kind), is_privileged(who)).ok_or(Errno::Eperm)?;
-    let mut credentials = copy(who)?;
+    let mut credentials = who.copy()?;
     new.put(&mut credentials, kind);
     Ok(credentials)
 }
@@ -161,17 +149,16 @@ pub fn set_fs(who: &Credentials, kind: Kind, id: u32) -> (u32, Option<Result<Cre
     (ids.fs, allowed.then(|| changed(who, kind, |ids, _| Some(Four { fs: id, ..ids }))))
 }
 
-/// `setgroups`. [`Errno::Eperm`], or [`Errno::Einval`] for too many.
-pub fn set_groups(who: &Credentials, groups: &[u32]) -> Result<Credentials, Errno> {
+/// `setgroups`. [`Errno::Eperm`], or [`Errno::Einval`] for too many, or for nobody's.
+pub fn set_groups(who: &Credentials, mut groups: Vec<u32>) -> Result<Credentials, Errno> {
     if !is_privileged(who) {
         return Err(Errno::Eperm);
     }
     if groups.len() > GROUPS_MAX || groups.contains(&UNCHANGED) {
         return Err(Errno::Einval);
     }
-    let mut credentials = with_groups(who, groups)?;
-    credentials.groups.sort_unstable();
-    Ok(credentials)
+    groups.sort_unstable();
+    Ok(Credentials { groups, ..*who })
 }
 
 /// What a program begins with.
@@ -185,7 +172,7 @@ pub struct Begun {
 /// `execve` of a file with this mode and owner. `may_gain`: not on a mount without set-id bits, nor after
 /// `PR_SET_NO_NEW_PRIVS`. Of a script the interpreter's file counts.
 pub fn exec(who: &Credentials, file_mode: u32, owner: (u32, u32), may_gain: bool) -> Result<Begun, Errno> {
-    let mut credentials = copy(who)?;
+    let mut credentials = who.copy()?;
     if may_gain && file_mode & mode::SETUID != 0 {
         credentials.effective_uid = owner.0;
     }
@@ -199,31 +186,16 @@ pub fn exec(who: &Credentials, file_mode: u32, owner: (u32, u32), may_gain: bool
     Ok(Begun { credentials, is_secure })
 }
 
+/// Whether the ids of one are not those of the other, groups aside.
+pub fn differ(one: &Credentials, other: &Credentials) -> bool {
+    [Kind::User, Kind::Group].iter().any(|&kind| Four::of(one, kind) != Four::of(other, kind))
+}
+
 /// Whether one process may send another a signal. SIGCONT besides goes to everybody in the same session.
 pub const fn may_signal(who: &Credentials, to: &Credentials) -> bool {
     let real = who.uid == to.uid || who.uid == to.saved_uid;
     let effective = who.effective_uid == to.uid || who.effective_uid == to.saved_uid;
     is_privileged(who) || real || effective
-}
-
-/// Whether one process may see and set another's limits, if it is another.
-pub const fn may_limit(who: &Credentials, of: &Credentials) -> bool {
-    let user = who.uid == of.uid && who.uid == of.effective_uid && who.uid == of.saved_uid;
-    let group = who.gid == of.gid && who.gid == of.effective_gid && who.gid == of.saved_gid;
-    is_privileged(who) || (user && group)
-}
-
-/// Whether one process may set another's priority, CPUs or policy.
-pub const fn may_schedule(who: &Credentials, of: &Credentials) -> bool {
-    is_privileged(who) || who.effective_uid == of.uid || who.effective_uid == of.effective_uid
-}
-
-/// Capabilities 0 to 40, all of them or none (`capget`, `CapEff` in /proc): effective; permitted.
-pub const fn capabilities(who: &Credentials) -> (u64, u64) {
-    const ALL: u64 = (1 << 41) - 1;
-    let effective = if is_privileged(who) { ALL } else { 0 };
-    let may_return = who.uid == 0 || who.saved_uid == 0;
-    (effective, if may_return || is_privileged(who) { ALL } else { 0 })
 }
 
 #[cfg(test)]
@@ -297,10 +269,10 @@ mod tests {
             (root.gid, root.effective_gid, root.saved_gid, root.fs_gid, root.uid),
             (51, 51, 51, 51, 0)
         );
-        assert_eq!(set_groups(&Credentials::ROOT, &[9, 3, 5]).unwrap().groups, [3, 5, 9]);
-        assert_eq!(set_groups(&who, &[]).unwrap_err(), Errno::Eperm);
-        assert_eq!(set_groups(&Credentials::ROOT, &[KEEP]).unwrap_err(), Errno::Einval);
-        assert_eq!(set_groups(&Credentials::ROOT, &std::vec![1; GROUPS_MAX + 1]).unwrap_err(), Errno::Einval);
+        assert_eq!(set_groups(&Credentials::ROOT, [9, 3, 5].into()).unwrap().groups, [3, 5, 9]);
+        assert_eq!(set_groups(&who, Vec::new()).unwrap_err(), Errno::Eperm);
+        assert_eq!(set_groups(&Credentials::ROOT, [KEEP].into()).unwrap_err(), Errno::Einval);
+        assert_eq!(set_groups(&Credentials::ROOT, std::vec![1; GROUPS_MAX + 1]).unwrap_err(), Errno::Einval);
     }
 
     #[test]
@@ -315,6 +287,8 @@ mod tests {
         assert_eq!(begin(0o2755, true), ([5; 4], 60, true));
         assert_eq!(begin(0o2745, true), ([5; 4], 50, false));
         assert_eq!(begin(0o6755, false), ([5; 4], 50, false));
+        assert!(!differ(&exec(&who, 0o755, (0, 60), true).unwrap().credentials, &who));
+        assert!(differ(&exec(&who, 0o2755, (0, 60), true).unwrap().credentials, &who));
         // One that is set-user-id already stays what it is, and is not trusted any more than before.
         let Begun { credentials, is_secure } = exec(&user([5, 0, 7, 3]), 0o755, (1, 1), true).unwrap();
         assert_eq!((ids(Ok(credentials)), is_secure), (Ok([5, 0, 0, 0]), true));
@@ -330,10 +304,5 @@ mod tests {
             !may_signal(&plain(5), &user([6, 5, 6, 5])),
             "the effective one of who gets it does not count"
         );
-        assert!(may_limit(&plain(5), &plain(5)) && !may_limit(&plain(5), &user([5, 0, 0, 0])));
-        assert!(may_schedule(&plain(5), &user([6, 5, 6, 5])) && !may_schedule(&plain(5), &plain(6)));
-        assert_eq!(capabilities(&plain(5)), (0, 0));
-        assert_eq!(capabilities(&user([5, 6, 0, 6])).0, 0);
-        assert_eq!(capabilities(&plain(0)).0, 0x1FF_FFFF_FFFF);
     }
 }

@@ -14,6 +14,7 @@ use super::exec::arguments::Arguments;
 use super::exec::layout::{self, Bias, Words};
 use super::exec::script::{HEAD_BYTES, SCRIPTS_MAX, Script};
 use super::exec::stack::{self, HWCAP2_FSGSBASE, Told};
+use super::ids::{self, Begun};
 use super::process::{Memory, Strings, TREE, Task, WORK_END};
 use super::user::Mine;
 use super::{end, limits::Resource};
@@ -30,7 +31,6 @@ use crate::fs::file::File;
 use crate::fs::flags::MountFlags;
 use crate::fs::io;
 use crate::fs::mapped;
-use crate::fs::mode;
 use crate::fs::namei::{At, Caller};
 use crate::fs::refs::Ref;
 use crate::mm::space::live::{KernelEnv, UserSpace};
@@ -115,7 +115,7 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
         }
         None => None,
     };
-    let credentials = raised(&file, &standing.credentials)?;
+    let (credentials, is_secure) = raised(&file, &standing.credentials)?;
     let name = name_of(arguments.name());
 
     let words = words();
@@ -143,7 +143,7 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
         places: &places,
         words: words.as_ref(),
         credentials: credentials.as_ref().unwrap_or(&standing.credentials),
-        is_secure: credentials.is_some(),
+        is_secure,
     });
     task.activate(before);
     let registers = filled?;
@@ -167,23 +167,13 @@ fn name_of(path: &[u8]) -> Name {
     Name::new(core::str::from_utf8(&last[..end]).unwrap_or(""))
 }
 
-/// Whose the program is to be, if its file says so.
-fn raised(file: &File, old: &Credentials) -> Result<Option<Ref<Credentials>>> {
+/// Whose the program is to be, if that changes; and whether it has rights that who started it has not.
+fn raised(file: &File, old: &Credentials) -> Result<(Option<Ref<Credentials>>, bool)> {
     let owner = file.inode.owner();
-    let sets_user = owner.mode & mode::SETUID != 0;
-    let sets_group = owner.mode & mode::SETGID != 0 && owner.mode & mode::GROUP_EXECUTE != 0;
-    if file.path.mount.flags().contains(MountFlags::NOSUID) || !sets_user && !sets_group {
-        return Ok(None);
-    }
-    let mut new = old.copy()?;
-    if sets_user {
-        (new.effective_uid, new.saved_uid, new.fs_uid) = (owner.uid, owner.uid, owner.uid);
-    }
-    if sets_group {
-        (new.effective_gid, new.saved_gid, new.fs_gid) = (owner.gid, owner.gid, owner.gid);
-    }
-    let changes = new.effective_uid != old.effective_uid || new.effective_gid != old.effective_gid;
-    if changes { Ref::new(new).map(Some) } else { Ok(None) }
+    let may_gain = !file.path.mount.flags().contains(MountFlags::NOSUID);
+    let Begun { credentials, is_secure } = ids::exec(old, owner.mode, (owner.uid, owner.gid), may_gain)?;
+    let changes = ids::differ(&credentials, old);
+    Ok((if changes { Some(Ref::new(credentials)?) } else { None }, is_secure))
 }
 
 struct Filling<'a> {
@@ -226,7 +216,7 @@ fn fill(it: &Filling<'_>) -> Result<TrapFrame> {
     let mut random_bytes = [0; 16];
     random::fill(&mut random_bytes);
     let told = Told {
-        vdso: 0,
+        vdso: super::vdso::live::map(space)?,
         signal_stack_min: super::signal::frame::size_max(super::deliver::machine()),
         hwcap: u64::from(cpu::cpuid(1, 0).edx),
         hwcap2: if cpu::has_fsgsbase() { HWCAP2_FSGSBASE } else { 0 },

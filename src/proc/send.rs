@@ -3,6 +3,7 @@
 //! What is decided is in [`signal::send`](super::signal::send) and its like; here are the locks, the queues, and who is
 //! woken.
 
+use super::ids;
 use super::process::{Group, Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
 use super::signal::deliver;
 use super::signal::send::{self, Candidate, Effect};
@@ -128,9 +129,7 @@ pub fn kill(from: &Process, target: Target, signal: Option<Signal>) -> Result<()
     let credentials = from.credentials();
     let may = |to: &Process| {
         let theirs = to.credentials();
-        let (uid, effective) = (credentials.uid, credentials.effective_uid);
-        effective == 0
-            || [theirs.uid, theirs.saved_uid].iter().any(|&their| their == uid || their == effective)
+        ids::may_signal(&credentials, &theirs)
             || signal == Some(Signal::CONT) && same_session(from.pid, to.pid)
     };
     let send = |to: &Ref<Process>| -> Result<()> {

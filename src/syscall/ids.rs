@@ -10,6 +10,7 @@ use crate::fs::Result;
 use crate::fs::cred::Credentials;
 use crate::fs::refs::Ref;
 use crate::mm::vma::room;
+use crate::proc::ids::{self, Kind};
 use crate::proc::process::TREE;
 use crate::tty::{controlling, job};
 
@@ -98,137 +99,53 @@ pub fn getresgid(call: &mut Call<'_>, [real, effective, saved, ..]: Arguments) -
     Ok(0)
 }
 
-/// Changes credentials; `change` is given a copy, and whether the process may do anything (`CAP_SETUID`, `CAP_SETGID`).
-fn change(call: &Call<'_>, change: impl FnOnce(&mut Credentials, bool) -> Result<()>) -> Result<u64> {
-    let old = call.process().credentials();
-    let mut new = old.copy()?;
-    change(&mut new, old.effective_uid == 0)?;
+/// Other credentials, by the rules of [`ids`].
+fn change(call: &Call<'_>, rule: impl FnOnce(&Credentials) -> Result<Credentials>) -> Result<u64> {
+    let new = rule(&call.process().credentials())?;
     call.process().set_credentials(Ref::new(new)?);
     Ok(0)
 }
 
-/// -1 leaves it as it is.
-fn wanted(value: u64) -> Option<u32> {
-    Some(value as u32).filter(|&id| id != u32::MAX)
-}
-
 pub fn setuid(call: &mut Call<'_>, [uid, ..]: Arguments) -> Result<u64> {
-    let uid = wanted(uid).ok_or(Errno::Einval)?;
-    change(call, |now, privileged| {
-        if privileged {
-            (now.uid, now.saved_uid) = (uid, uid);
-        } else if uid != now.uid && uid != now.saved_uid {
-            return Err(Errno::Eperm);
-        }
-        (now.effective_uid, now.fs_uid) = (uid, uid);
-        Ok(())
-    })
+    change(call, |now| ids::set(now, Kind::User, uid as u32))
 }
 
 pub fn setgid(call: &mut Call<'_>, [gid, ..]: Arguments) -> Result<u64> {
-    let gid = wanted(gid).ok_or(Errno::Einval)?;
-    change(call, |now, privileged| {
-        if privileged {
-            (now.gid, now.saved_gid) = (gid, gid);
-        } else if gid != now.gid && gid != now.saved_gid {
-            return Err(Errno::Eperm);
-        }
-        (now.effective_gid, now.fs_gid) = (gid, gid);
-        Ok(())
-    })
+    change(call, |now| ids::set(now, Kind::Group, gid as u32))
 }
 
 pub fn setreuid(call: &mut Call<'_>, [real, effective, ..]: Arguments) -> Result<u64> {
-    let (real, effective) = (wanted(real), wanted(effective));
-    change(call, |now, privileged| {
-        let old = now.uid;
-        let may_be_real = |id: u32| privileged || id == old || id == now.effective_uid;
-        let may_be_effective = |id: u32| may_be_real(id) || id == now.saved_uid;
-        if !real.is_none_or(may_be_real) || !effective.is_none_or(may_be_effective) {
-            return Err(Errno::Eperm);
-        }
-        now.uid = real.unwrap_or(now.uid);
-        now.effective_uid = effective.unwrap_or(now.effective_uid);
-        if real.is_some() || effective.is_some_and(|id| id != old) {
-            now.saved_uid = now.effective_uid;
-        }
-        now.fs_uid = now.effective_uid;
-        Ok(())
-    })
+    change(call, |now| ids::set_real_effective(now, Kind::User, real as u32, effective as u32))
 }
 
 pub fn setregid(call: &mut Call<'_>, [real, effective, ..]: Arguments) -> Result<u64> {
-    let (real, effective) = (wanted(real), wanted(effective));
-    change(call, |now, privileged| {
-        let old = now.gid;
-        let may_be_real = |id: u32| privileged || id == old || id == now.effective_gid;
-        let may_be_effective = |id: u32| may_be_real(id) || id == now.saved_gid;
-        if !real.is_none_or(may_be_real) || !effective.is_none_or(may_be_effective) {
-            return Err(Errno::Eperm);
-        }
-        now.gid = real.unwrap_or(now.gid);
-        now.effective_gid = effective.unwrap_or(now.effective_gid);
-        if real.is_some() || effective.is_some_and(|id| id != old) {
-            now.saved_gid = now.effective_gid;
-        }
-        now.fs_gid = now.effective_gid;
-        Ok(())
-    })
+    change(call, |now| ids::set_real_effective(now, Kind::Group, real as u32, effective as u32))
 }
 
 pub fn setresuid(call: &mut Call<'_>, [real, effective, saved, ..]: Arguments) -> Result<u64> {
-    let new = [real, effective, saved].map(wanted);
-    change(call, |now, privileged| {
-        let old = [now.uid, now.effective_uid, now.saved_uid];
-        if !privileged && new.iter().flatten().any(|id| !old.contains(id)) {
-            return Err(Errno::Eperm);
-        }
-        now.uid = new[0].unwrap_or(old[0]);
-        now.effective_uid = new[1].unwrap_or(old[1]);
-        now.saved_uid = new[2].unwrap_or(old[2]);
-        now.fs_uid = now.effective_uid;
-        Ok(())
-    })
+    change(call, |now| ids::set_three(now, Kind::User, [real, effective, saved].map(|id| id as u32)))
 }
 
 pub fn setresgid(call: &mut Call<'_>, [real, effective, saved, ..]: Arguments) -> Result<u64> {
-    let new = [real, effective, saved].map(wanted);
-    change(call, |now, privileged| {
-        let old = [now.gid, now.effective_gid, now.saved_gid];
-        if !privileged && new.iter().flatten().any(|id| !old.contains(id)) {
-            return Err(Errno::Eperm);
-        }
-        now.gid = new[0].unwrap_or(old[0]);
-        now.effective_gid = new[1].unwrap_or(old[1]);
-        now.saved_gid = new[2].unwrap_or(old[2]);
-        now.fs_gid = now.effective_gid;
-        Ok(())
-    })
+    change(call, |now| ids::set_three(now, Kind::Group, [real, effective, saved].map(|id| id as u32)))
 }
 
 /// Returns the old one, whatever comes of it.
+fn set_fs(call: &Call<'_>, kind: Kind, id: u64) -> u64 {
+    let (old, new) = ids::set_fs(&call.process().credentials(), kind, id as u32);
+    if let Some(new) = new {
+        // Without memory for it the old one stays, which is what the program is told then.
+        let _ = change(call, |_| new);
+    }
+    u64::from(old)
+}
+
 pub fn setfsuid(call: &mut Call<'_>, [uid, ..]: Arguments) -> Result<u64> {
-    let old = call.process().credentials().fs_uid;
-    let uid = uid as u32;
-    let _ = change(call, |now, privileged| {
-        if privileged || [now.uid, now.effective_uid, now.saved_uid, now.fs_uid].contains(&uid) {
-            now.fs_uid = uid;
-        }
-        Ok(())
-    });
-    Ok(u64::from(old))
+    Ok(set_fs(call, Kind::User, uid))
 }
 
 pub fn setfsgid(call: &mut Call<'_>, [gid, ..]: Arguments) -> Result<u64> {
-    let old = call.process().credentials().fs_gid;
-    let gid = gid as u32;
-    let _ = change(call, |now, privileged| {
-        if privileged || [now.gid, now.effective_gid, now.saved_gid, now.fs_gid].contains(&gid) {
-            now.fs_gid = gid;
-        }
-        Ok(())
-    });
-    Ok(u64::from(old))
+    Ok(set_fs(call, Kind::Group, gid))
 }
 
 pub fn getgroups(call: &mut Call<'_>, [count, to, ..]: Arguments) -> Result<u64> {
@@ -247,20 +164,15 @@ pub fn getgroups(call: &mut Call<'_>, [count, to, ..]: Arguments) -> Result<u64>
 }
 
 pub fn setgroups(call: &mut Call<'_>, [count, from, ..]: Arguments) -> Result<u64> {
-    const MOST: u64 = 65_536;
-    if count > MOST {
+    if !ids::is_privileged(&call.process().credentials()) {
+        return Err(Errno::Eperm);
+    }
+    if count > ids::GROUPS_MAX as u64 {
         return Err(Errno::Einval);
     }
     let mut groups = room::with_room(count as usize)?;
     for n in 0..count {
         groups.push(usercopy::read::<u32>(from + n * 4)?);
     }
-    groups.sort_unstable();
-    change(call, |now, privileged| {
-        if !privileged {
-            return Err(Errno::Eperm);
-        }
-        now.groups = groups;
-        Ok(())
-    })
+    change(call, |now| ids::set_groups(now, groups))
 }

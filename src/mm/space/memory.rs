@@ -78,6 +78,13 @@ impl<E: Env> Memory<E> {
         Ok(())
     }
 
+    /// The frame of a page of it, made if it is missing; the same one as long as a clone is there.
+    pub fn frame(&self, offset: u64) -> Result<Frame, NoMemory> {
+        let Ok(Some(frame)) = self.inner().page(offset, true) else { return Err(NoMemory) };
+        self.inner().env.put(frame);
+        Ok(frame)
+    }
+
     fn inner(&self) -> &Inner<E> {
         // SAFETY: there as long as a clone is.
         unsafe { self.inner.as_ref() }

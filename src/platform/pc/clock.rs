@@ -24,14 +24,19 @@ use crate::time::page::ClockPage;
 use crate::time::rate::Rate;
 use crate::time::wall::WallClock;
 use chips::{CHIPS, Chip};
+use core::sync::atomic::{AtomicBool, Ordering};
 use log::{info, warn};
+use spin::Once;
 
 /// How long the TSC is measured at boot.
 const COARSE_NS: u64 = 5_000_000;
 
 static CLOCK: Clock = Clock::new();
 static WALL: WallClock = WallClock::new();
-static PAGE: ClockPage = ClockPage::new();
+/// Somebody is changing one of the two.
+static CHANGING: AtomicBool = AtomicBool::new(false);
+/// Where programs read both.
+static PAGE: Once<&'static ClockPage> = Once::new();
 static RTC: IrqLock<Option<Rtc<RealPorts>>> = IrqLock::new(Rank::Rtc, None);
 
 /// What the command line says.
@@ -119,15 +124,27 @@ fn measure_tsc(found: &Found) -> (Tsc, Option<Rate>, Option<Coarse>) {
 
 /// Changes the clock, as all do who change it: programs that read the clock page ask the kernel meanwhile.
 fn change(how: impl FnOnce(&Clock) -> Result<(), Busy>) -> Result<(), Busy> {
-    let change = PAGE.begin().ok_or(Busy)?;
+    if CHANGING.swap(true, Ordering::Acquire) {
+        return Err(Busy);
+    }
+    let page = PAGE.get().and_then(|page| page.begin());
     let result = how(&CLOCK);
-    change.end(CLOCK.line(), WALL.offset_ns());
+    if let Some(page) = page {
+        page.end(CLOCK.line(), WALL.offset_ns());
+    }
+    CHANGING.store(false, Ordering::Release);
     result
 }
 
-/// The page that programs read the clock by; see `proc::vdso` for where they have it.
-pub fn page() -> &'static ClockPage {
-    &PAGE
+/// From here on the clock is shown on this page, which programs can read. Once; not from interrupts.
+pub fn show_on(page: &'static ClockPage) {
+    while CHANGING.swap(true, Ordering::Acquire) {
+        core::hint::spin_loop();
+    }
+    if let Some(change) = PAGE.call_once(|| page).begin() {
+        change.end(CLOCK.line(), WALL.offset_ns());
+    }
+    CHANGING.store(false, Ordering::Release);
 }
 
 /// Sets the time of day. Not from interrupts: it waits for a change of the clock that is under way.

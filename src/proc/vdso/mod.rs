@@ -7,8 +7,10 @@
 //!   at             the clock page    `time::page::ClockPage`, the same page for all, read only
 //!   at + a page    the image         IMAGE_BYTES, the same pages for all, read and execute
 //! ```
-//! Neither may ever be written by a program; both are mapped without copying.
+//! Neither can be written by a program. Both are pages of one object ([`live`]), which all programs have mapped.
 
+#[cfg(target_os = "none")]
+pub mod live;
 #[cfg(test)]
 mod lookup;
 #[cfg(test)]
@@ -24,12 +26,8 @@ pub const IMAGE_BYTES: usize = LINKED.len().next_multiple_of(PAGE_SIZE as usize)
 /// Bytes of what is mapped: the clock page, then the image.
 pub const MAPPED_BYTES: u64 = PAGE_SIZE + IMAGE_BYTES as u64;
 
-/// Pages of their own, with nothing else of the kernel's behind the image.
-#[repr(C, align(4096))]
-pub struct Image(pub [u8; IMAGE_BYTES]);
-
-/// The image as it is mapped.
-pub static IMAGE: Image = Image(padded());
+/// The image as it is mapped: whole pages.
+pub static IMAGE: [u8; IMAGE_BYTES] = padded();
 
 const fn padded() -> [u8; IMAGE_BYTES] {
     let mut image = [0; IMAGE_BYTES];
