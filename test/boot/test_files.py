@@ -54,6 +54,8 @@ def initrd_unpacked(t, packed):
     check(line, f"nobody says that it is unpacked:\n{guest.boot_text[-2000:]}")
     check((line[1], line[3], line[4]) == ("16", "2", str(int(packed))), f"other counts than expected: {line[0]}")
     check("initrd: this kernel cannot run programs" in guest.boot_text, "nobody says that nothing is run from it yet")
+    freed = re.search(r"files: initrd: its (\d+) KiB of memory are free", guest.boot_text)
+    check(freed and int(freed[1]) == -(-len(image) // 4096) * 4, f"the image has {len(image)} bytes: {freed and freed[0]}")
     root, binaries = rows(guest.command("ls")), rows(guest.command("ls /bin"))
     for name, expected in {
         "bin": ("drwxr-xr-x", 2, 3, 4, None, DATE), "pipe": ("prw-r-----", 1, 0, 0, "0", DATE), "disk": ("brw-rw----", 1, 0, 0, "8,1", DATE),
@@ -185,3 +187,24 @@ def selftest(t, smp):
     """FIFOs between threads, files that threads share, devices in pieces of odd sizes; nothing is left behind."""
     answer = t.boot(smp=smp).command("selftest files", timeout=120)
     check("files: ok" in answer, answer)
+
+
+@test("files-exercise", level="matrix", smp=[4])
+def exercise(t, smp):
+    """A million steps by four threads in one tree, and fewer on one file: every byte right, every frame back."""
+    guest = t.boot(smp=smp, mem="512M", cmdline="exercise=1000000")
+    answer = guest.command("selftest files-stress", timeout=3000)
+    check("files-stress: ok" in answer and "1000000 steps on 4 CPUs" in answer, answer)
+    answer = guest.command("selftest files-fsx", timeout=3000)
+    check("files-fsx: ok" in answer, answer)
+
+
+@test("files-exercise-short", smp=[4])
+def exercise_short(t, smp):
+    """The same for 20,000 steps; what is dirty is written; a cached walk takes no lock."""
+    guest = t.boot(smp=smp, mem="512M")
+    for name in ("fsx", "stress", "writeback"):
+        answer = guest.command(f"selftest files-{name}", timeout=300)
+        check(f"files-{name}: ok" in answer, answer)
+    answer = guest.command("selftest files-walk", timeout=120)
+    check("files-walk: ok" in answer or "counts no locks" in answer, answer)

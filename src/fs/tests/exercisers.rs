@@ -7,6 +7,7 @@ use crate::fs::flags::OpenFlags;
 use crate::fs::mapped;
 use crate::fs::nameless;
 use crate::fs::pages::{self, Machine};
+use crate::fs::pipe;
 use crate::mm::addr::Frame;
 use crate::mm::space::listed::{List, Listed};
 use crate::mm::space::tests::machine::Shows;
@@ -30,6 +31,15 @@ impl Shows for All {
     fn write_protect(&self, file: usize, bytes: Range<u64>) {
         SPACES.for_each(|space| space.write_protect_object(|shown| shown.is_of(file), bytes.clone()));
     }
+}
+
+/// Pipes work, and other files without names.
+fn prepare() {
+    static PREPARED: std::sync::Once = std::sync::Once::new();
+    PREPARED.call_once(|| {
+        nameless::init(&World::new().cache).unwrap();
+        assert!(pipe::files::init());
+    });
 }
 
 /// Has the tests' address spaces asked, for as long as it lives.
@@ -104,7 +114,7 @@ impl Window for Words {
 #[test]
 fn one_file_against_its_bytes() {
     let _asked = ask_spaces();
-    for seed in 0..4 {
+    for seed in 0..2 {
         let world = World::new();
         let file = world.open_as("file", OpenFlags::CREAT | OpenFlags::RDWR, 0o600).unwrap();
         let space = space();
@@ -123,18 +133,20 @@ fn one_file_against_its_bytes() {
 #[test]
 fn many_threads_leave_nothing() {
     let world = World::with_cache(64);
-    nameless::init(&World::new().cache).unwrap();
+    prepare();
+    world.make_dir("t").unwrap();
     std::thread::scope(|scope| {
         for seed in 0..4 {
             let world = &world;
             scope.spawn(move || {
-                let mut worker = std::boxed::Box::new(Worker::new(world.caller(), b"", seed));
-                assert_eq!(worker.run(5000), Ok(()));
+                let mut worker = std::boxed::Box::new(Worker::new(world.caller(), b"/t", seed));
+                assert_eq!(worker.run(3000), Ok(()));
                 worker.end();
             });
         }
     });
-    clear(&world.caller(), b"").unwrap_or_else(|error| panic!("{error:?}"));
+    clear(&world.caller(), b"/t").unwrap_or_else(|error| panic!("{error:?}"));
+    world.remove_dir("t").unwrap();
     super::world::settle();
     assert_eq!((world.fs.inodes.used(), world.fs.pages.used()), (1, 0), "nothing is left");
 }
@@ -180,7 +192,7 @@ fn forks_and_truncations() {
 fn a_pipe_is_two_files() {
     use crate::errno::Errno;
     use crate::fs::io::{From, Into};
-    nameless::init(&World::new().cache).unwrap();
+    prepare();
     let world = World::new();
     let caller = world.caller();
     assert_eq!(caller.pipe(OpenFlags::DIRECT).err(), Some(Errno::Einval));
@@ -231,7 +243,7 @@ fn a_pipe_is_two_files() {
 fn memory_that_is_a_file() {
     use crate::fs::io::From;
     let _asked = ask_spaces();
-    nameless::init(&World::new().cache).unwrap();
+    prepare();
     let world = World::new();
     let caller = world.caller();
     let file = caller.memory_file(b"x y").unwrap();
