@@ -344,9 +344,6 @@ fn begin(tty: &SerialTty) {
     let number = tty.driver().number;
     tty.driver().is_open.store(true, Ordering::Relaxed);
     if console::serial_port() == Some(number) {
-        if IS_SEIZED.load(Ordering::Relaxed) {
-            return;
-        }
         console::lend();
     }
     connect(tty);

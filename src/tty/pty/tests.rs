@@ -82,8 +82,8 @@ impl Player {
 
     fn open(&mut self, controls: bool) -> Vec<String> {
         let result = self.pty.open_slave(true, controls, &self.model);
-        if let (Ok(file), None) = (&result, &self.slave) {
-            self.slave = Some(*file);
+        if let Ok(file) = result {
+            self.slave = Some(file);
         }
         // Without its master it has no name under /dev/pts any more.
         if !self.master { vec!["open ENOENT".into()] } else { done("open", result) }
