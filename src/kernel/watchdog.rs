@@ -24,7 +24,7 @@ use crate::platform::{Machine, Platform, timers};
 use crate::sync::checks;
 use crate::sync::grace::{self, is_at_rest};
 use crate::sync::watchdog::{LIMIT_NS, PERIOD_NS, Signs, Stopped};
-use crate::task::{Policy, thread};
+use crate::task::{Policy, schedule, thread};
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicU32, Ordering, fence};
 use log::error;
@@ -41,6 +41,8 @@ per_cpu! {
     static NUDGED_NS: u64 = 0;
     /// 1 while its timer for that is set.
     static TIMER: u8 = 0;
+    /// Its switches to other threads, when it was asked for the last time.
+    static SWITCHES: u64 = 0;
 }
 
 /// Begins, as the boot CPU is busy. Once, when all CPUs run.
@@ -133,9 +135,17 @@ fn look(watcher: usize) {
     }
 }
 
+/// Whether this CPU has been through its scheduler since it was asked to. If a switch is wanted, that may be since this very
+/// interrupt, in which a slice has ended as well: then it is known by the switches that there have been.
+fn has_switched() -> bool {
+    let (before, now) = (SWITCHES.get(), schedule::switches_here());
+    SWITCHES.set(now);
+    !preempt::is_wanted() || now != before
+}
+
 /// What this CPU was asked for the last time, a switch, has it had it? Then it lives. And it is asked again.
 fn show_life(me: usize, now_ns: u64) {
-    if !preempt::is_wanted() {
+    if has_switched() {
         SIGNS.beat(me, now_ns);
     } else if let Some(stopped) = SIGNS.ask(me, now_ns) {
         tell(stopped);
@@ -146,7 +156,7 @@ fn show_life(me: usize, now_ns: u64) {
 /// What a nudge calls: in an interrupt, with interrupts off.
 pub fn nudged(_: usize) {
     let (me, now_ns) = (percpu::number(), Machine::now_ns());
-    if !preempt::is_wanted() {
+    if has_switched() {
         SIGNS.beat(me, now_ns);
     }
     preempt::want();

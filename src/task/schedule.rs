@@ -663,6 +663,11 @@ pub fn is_idle_thread(thread: &Thread) -> bool {
     idle_thread(thread.cpu()).is_some_and(|idle| ptr::eq(idle, thread))
 }
 
+/// Switches to another thread, on this CPU so far. With interrupts off.
+pub fn switches_here() -> u64 {
+    here().switches.load(Ordering::Relaxed)
+}
+
 /// Switches to another thread, on all CPUs so far.
 pub fn switches() -> u64 {
     all().map(|cpu| cpu.switches.load(Ordering::Relaxed)).sum()
