@@ -69,11 +69,6 @@ pub trait FsType: Sync {
     /// As `mount -t` names it.
     fn name(&self) -> &'static str;
     fn flags(&self) -> FsFlags;
-    /// What its files are called that have no names (`pipe`, `socket`), if that is all there is in it: /proc shows them
-    /// as kind and number.
-    fn objects(&self) -> Option<&'static str> {
-        None
-    }
     /// Makes one, or finds the one that there is. `source` is the device, or whatever it was called.
     fn mount(
         &self,

@@ -122,8 +122,6 @@ ranks! {
         FilePages "file's pages",
         // Maps and unmaps: takes frames, for tables and for what is mapped.
         KernelTables "kernel's page tables",
-        // The machine's name.
-        Names "names of the machine",
         // Painting is what it is for.
         Printer "printer of the log",
         Screen "screen",

@@ -34,7 +34,7 @@ mod scheduling;
 #[cfg(target_os = "none")]
 mod signals;
 #[cfg(target_os = "none")]
-mod system;
+pub mod system;
 #[cfg(target_os = "none")]
 mod transfer;
 

@@ -5,28 +5,59 @@ use crate::arch::x86_64::usercopy;
 use crate::boot::layout::{PAGE_SIZE, USER_END};
 use crate::errno::Errno;
 use crate::fs::Result;
+use crate::fs::procfs::uts;
 use crate::mm::frames;
 use crate::platform::{Machine, Platform};
-use crate::proc::process::TREE;
 use crate::proc::load;
+use crate::proc::process::TREE;
 use crate::random;
 use crate::sync::{Rank, SpinLock};
 use crate::task::Name;
 use crate::task::context::Base;
 
 /// The machine's name, which can be changed.
-static HOSTNAME: SpinLock<([u8; 64], usize)> = SpinLock::new(Rank::Hostname, (*b"sis\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 3));
+static HOSTNAME: SpinLock<HostName> = SpinLock::new(Rank::Hostname, HostName::FIRST);
+
+/// The name's bytes, and how many of them count.
+#[derive(Clone, Copy)]
+pub struct HostName([u8; uts::NAME_MAX], usize);
+
+impl HostName {
+    const FIRST: Self = {
+        let mut bytes = [0; uts::NAME_MAX];
+        let mut at = 0;
+        while at < uts::HOST_NAME.len() {
+            bytes[at] = uts::HOST_NAME.as_bytes()[at];
+            at += 1;
+        }
+        Self(bytes, at)
+    };
+
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0[..self.1]
+    }
+}
+
+pub fn host_name() -> HostName {
+    *HOSTNAME.lock()
+}
+
+/// EINVAL if it is too long.
+pub fn set_host_name(name: &[u8]) -> Result<()> {
+    let mut new = HostName([0; uts::NAME_MAX], name.len());
+    new.0.get_mut(..name.len()).ok_or(Errno::Einval)?.copy_from_slice(name);
+    *HOSTNAME.lock() = new;
+    Ok(())
+}
 
 /// Bytes of each of the six strings.
 const FIELD: usize = 65;
-/// The Linux whose calls these are; C libraries look at it.
-pub const RELEASE: &str = "6.1.0-sis";
-
 pub fn uname(_: &mut Call<'_>, [to, ..]: Arguments) -> Result<u64> {
     let mut bytes = [0; 6 * FIELD];
-    let (name, len) = *HOSTNAME.lock();
-    let version = concat!("#1 SMP PREEMPT SIS ", env!("CARGO_PKG_VERSION"));
-    let fields = [b"Linux".as_slice(), &name[..len], RELEASE.as_bytes(), version.as_bytes(), b"x86_64", b"(none)"];
+    let name = host_name();
+    let [kind, release, version, domain] =
+        [uts::OS_TYPE, uts::RELEASE, uts::VERSION, uts::DOMAIN_NAME].map(str::as_bytes);
+    let fields = [kind, name.as_bytes(), release, version, b"x86_64", domain];
     for (n, field) in fields.into_iter().enumerate() {
         bytes[n * FIELD..n * FIELD + field.len()].copy_from_slice(field);
     }
@@ -41,9 +72,10 @@ pub fn sethostname(call: &mut Call<'_>, [from, len, ..]: Arguments) -> Result<u6
     if len > 64 {
         return Err(Errno::Einval);
     }
-    let mut name = [0; 64];
-    usercopy::copy_in(&mut name[..len as usize], from)?;
-    *HOSTNAME.lock() = (name, len as usize);
+    let mut name = [0; uts::NAME_MAX];
+    let name = &mut name[..len as usize];
+    usercopy::copy_in(name, from)?;
+    set_host_name(name)?;
     Ok(0)
 }
 
@@ -178,7 +210,9 @@ pub fn reboot(call: &mut Call<'_>, [magic, magic2, command, ..]: Arguments) -> R
     if call.process().credentials().effective_uid != 0 {
         return Err(Errno::Eperm);
     }
-    if magic as u32 != 0xFEE1_DEAD || !matches!(magic2 as u32, 672_274_793 | 85_072_278 | 369_367_448 | 537_993_216) {
+    if magic as u32 != 0xFEE1_DEAD
+        || !matches!(magic2 as u32, 672_274_793 | 85_072_278 | 369_367_448 | 537_993_216)
+    {
         return Err(Errno::Einval);
     }
     match command as u32 {
@@ -192,4 +226,3 @@ pub fn reboot(call: &mut Call<'_>, [magic, magic2, command, ..]: Arguments) -> R
         _ => Err(Errno::Einval),
     }
 }
-

@@ -81,15 +81,7 @@ fn target(link: &Link<'_>) -> Result<Path> {
     }
 }
 
-/// A path in words. What is outside of every root is shown from its own file system's.
+/// A path in words, as seen from the process's root.
 pub fn shown(process: &dyn Process, path: &Path) -> Result<Vec<u8>> {
-    if let Some(kind) = path.mount.fs.kind.objects() {
-        let mut text = Vec::new();
-        append(&mut text, kind.as_bytes())?;
-        append(&mut text, b":[")?;
-        write_number(&mut text, path.dentry.inode().map_or(0, |inode| inode.number as u32))?;
-        append(&mut text, b"]")?;
-        return Ok(text);
-    }
     path_from(&process.root()?, path)
 }

@@ -118,7 +118,7 @@ static SYS_FS: &[Entry] = &[
 static SYS_KERNEL: &[Entry] = &[
     fixed("cap_last_cap", Setting::CapLastCap),
     fixed("core_pattern", Setting::CorePattern),
-    setting("domainname", Setting::DomainName),
+    fixed("domainname", Setting::DomainName),
     setting("hostname", Setting::HostName),
     fixed("ngroups_max", Setting::GroupsMax),
     fixed("osrelease", Setting::OsRelease),

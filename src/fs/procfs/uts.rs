@@ -6,9 +6,9 @@
 /// The interface.
 pub const OS_TYPE: &str = "Linux";
 /// Of the interface, and whose kernel it is.
-pub const RELEASE: &str = "6.12.0-sis";
+pub const RELEASE: &str = "6.1.0-sis";
 /// Of the kernel itself.
-pub const VERSION: &str = concat!("#1 SMP SIS ", env!("CARGO_PKG_VERSION"));
+pub const VERSION: &str = concat!("#1 SMP PREEMPT SIS ", env!("CARGO_PKG_VERSION"));
 /// What it was made on and with, where Linux names its compiler.
 pub const BUILT: &str = "(sis@sis) (rustc)";
 /// The machine's name as long as nobody gives it another.

@@ -1,7 +1,8 @@
 //! What /proc is told: the kernel's part of `fs::procfs`.
 //!
 //! ```text
-//! threads      the kernel's threads, as processes              ─► procfs::Processes
+//! programs     processes, and behind them the kernel's threads ─► procfs::Processes
+//! threads      the latter, shown as Linux shows its own
 //! machine      CPUs, interrupts, memory, settings              ─► procfs::System
 //! cpu          what /proc/cpuinfo says of a CPU
 //! interrupts   vectors, by Linux's numbers and letters
@@ -13,6 +14,7 @@ mod cpu;
 mod interrupts;
 pub mod load;
 mod machine;
+mod programs;
 mod settings;
 mod threads;
 
@@ -22,5 +24,5 @@ use crate::fs::procfs::{self, Sources};
 pub fn init() {
     load::init();
     settings::init();
-    procfs::register(Sources { processes: &threads::THREADS, system: &machine::MACHINE });
+    procfs::register(Sources { processes: &programs::EVERYBODY, system: &machine::MACHINE });
 }

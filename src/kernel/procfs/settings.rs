@@ -10,32 +10,11 @@ use crate::fs::procfs::uts;
 use crate::mm::frame::Zone;
 use crate::mm::vma::space::{Layout, MAP_COUNT_MAX};
 use crate::mm::{frames, pressure};
-use crate::sync::{Rank, SpinLock};
+use crate::syscall::system;
 use crate::tty::ptys;
 use crate::{log as klog, random};
 use core::fmt::Write;
 use spin::Once;
-
-/// A name that somebody may change.
-struct Name {
-    bytes: [u8; uts::NAME_MAX],
-    len: usize,
-}
-
-impl Name {
-    const fn new(text: &str) -> Self {
-        let mut name = Self { bytes: [0; uts::NAME_MAX], len: text.len() };
-        let mut at = 0;
-        while at < text.len() {
-            name.bytes[at] = text.as_bytes()[at];
-            at += 1;
-        }
-        name
-    }
-}
-
-static HOST_NAME: SpinLock<Name> = SpinLock::new(Rank::Names, Name::new(uts::HOST_NAME));
-static DOMAIN_NAME: SpinLock<Name> = SpinLock::new(Rank::Names, Name::new(uts::DOMAIN_NAME));
 
 /// Of this start.
 static BOOT_ID: Once<[u8; 16]> = Once::new();
@@ -59,14 +38,6 @@ fn show_uuid(uuid: &[u8; 16], to: &mut Text) {
     }
 }
 
-fn show_name(name: &SpinLock<Name>, to: &mut Text) {
-    let (bytes, len) = {
-        let name = name.lock();
-        (name.bytes, name.len)
-    };
-    let _ = to.push(&bytes[..len]);
-}
-
 /// KiB below which only requests that must not fail are served.
 fn min_free_kib() -> u64 {
     frames::with_zones(|zones| {
@@ -78,8 +49,8 @@ fn min_free_kib() -> u64 {
 pub fn show(which: Setting, to: &mut Text) {
     let number = |to: &mut Text, number: u64| _ = write!(to, "{number}");
     match which {
-        Setting::HostName => show_name(&HOST_NAME, to),
-        Setting::DomainName => show_name(&DOMAIN_NAME, to),
+        Setting::HostName => _ = to.push(system::host_name().as_bytes()),
+        Setting::DomainName => _ = to.write_str(uts::DOMAIN_NAME),
         Setting::OsType => _ = to.write_str(uts::OS_TYPE),
         Setting::OsRelease => _ = to.write_str(uts::RELEASE),
         Setting::Version => _ = to.write_str(uts::VERSION),
@@ -117,16 +88,6 @@ pub fn show(which: Setting, to: &mut Text) {
     }
 }
 
-fn set_name(name: &SpinLock<Name>, text: &[u8]) -> Result<()> {
-    if text.len() > uts::NAME_MAX {
-        return Err(Errno::Einval);
-    }
-    let mut name = name.lock();
-    name.bytes[..text.len()].copy_from_slice(text);
-    name.len = text.len();
-    Ok(())
-}
-
 /// The first number in a text.
 fn number(text: &[u8]) -> Result<u64> {
     let text = core::str::from_utf8(text).map_err(|_| Errno::Einval)?;
@@ -135,8 +96,7 @@ fn number(text: &[u8]) -> Result<u64> {
 
 pub fn set(which: Setting, text: &[u8]) -> Result<()> {
     match which {
-        Setting::HostName => set_name(&HOST_NAME, text),
-        Setting::DomainName => set_name(&DOMAIN_NAME, text),
+        Setting::HostName => system::set_host_name(text),
         Setting::Printk => {
             let level = u8::try_from(number(text)?).map_err(|_| Errno::Einval)?;
             klog::set_console_level(level);

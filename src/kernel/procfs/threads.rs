@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::fs::Result;
 use crate::fs::format::Text;
 use crate::fs::mount::Path;
-use crate::fs::procfs::process::{Class, Counts, Facts, Process, Processes, State, flags};
+use crate::fs::procfs::process::{Class, Facts, Process, Signals, State, flags};
 use crate::fs::refs::Ref;
 use crate::kernel::files;
 use crate::proc::tree::NUMBERS;
@@ -16,20 +16,20 @@ use crate::task::thread::{self, State as ThreadState, Thread, ThreadRef};
 use crate::task::{CpuSet, Policy, schedule};
 use core::fmt::Write;
 
-/// All of them.
-pub struct Threads;
-
-pub static THREADS: Threads = Threads;
-
 /// A thread's number.
-const fn number(id: u32) -> u32 {
+pub const fn number(id: u32) -> u32 {
     NUMBERS.saturating_add(id)
 }
 
 /// The thread with a number, if it is there and no idle thread.
 fn find(number: u32) -> Option<ThreadRef> {
     let id = number.checked_sub(NUMBERS)?;
-    thread::next_from(id).filter(|found| found.id() == id && !found.is_idle())
+    thread::next_from(id).filter(|found| found.id() == id && is_shown(found))
+}
+
+/// Whether it is one of the kernel's own. Those of programs are shown as processes.
+fn is_shown(thread: &Thread) -> bool {
+    !thread.is_idle() && !thread.has_program()
 }
 
 /// What one view shows.
@@ -39,7 +39,7 @@ fn view(thread: &Thread) -> Option<Ref<dyn Process>> {
     Ref::process(View(number(thread.id()))).ok()
 }
 
-fn state(thread: &Thread) -> State {
+pub fn state(thread: &Thread) -> State {
     match thread.state() {
         ThreadState::Ready | ThreadState::Running => State::Running,
         ThreadState::Parked => State::Sleeping,
@@ -47,7 +47,7 @@ fn state(thread: &Thread) -> State {
     }
 }
 
-const fn class(policy: Policy) -> Class {
+pub const fn class(policy: Policy) -> Class {
     let (policy, real_time, nice) = match policy {
         Policy::Normal(nice) => (0, 0, nice),
         Policy::Fifo(priority) => (1, priority, 0),
@@ -58,33 +58,21 @@ const fn class(policy: Policy) -> Class {
     Class { policy, real_time: real_time as u32, nice: nice as i32 }
 }
 
-impl Processes for Threads {
-    fn next(&self, from: u32) -> Option<Ref<dyn Process>> {
-        let mut id = from.saturating_sub(NUMBERS);
-        loop {
-            let found = thread::next_from(id)?;
-            if !found.is_idle() {
-                return view(&found);
-            }
-            id = found.id() + 1;
+/// The one with the lowest number that is not below `from`.
+pub fn next(from: u32) -> Option<Ref<dyn Process>> {
+    let mut id = from.saturating_sub(NUMBERS);
+    loop {
+        let found = thread::next_from(id)?;
+        if is_shown(&found) {
+            return view(&found);
         }
+        id = found.id() + 1;
     }
+}
 
-    fn find(&self, id: u32) -> Option<Ref<dyn Process>> {
-        view(&*find(id)?)
-    }
-
-    fn current(&self) -> Option<(u32, u32)> {
-        let number = number(thread::try_current()?.id());
-        Some((number, number))
-    }
-
-    fn counts(&self) -> Counts {
-        let mut counts = Counts { running: schedule::active(), ..Counts::default() };
-        (counts.threads, counts.ever) = (thread::count() as u64, thread::ever().into());
-        counts.last_id = number(thread::ever().saturating_sub(1));
-        counts
-    }
+/// The one with that number.
+pub fn by_number(number: u32) -> Option<Ref<dyn Process>> {
+    view(&*find(number)?)
 }
 
 impl Process for View {
@@ -117,7 +105,7 @@ impl Process for View {
             umask: 0o022,
             exit_signal: SIGCHLD,
             resident_limit: u64::MAX,
-            signals: crate::fs::procfs::process::Signals { ignored: u64::MAX, ..Default::default() },
+            signals: Signals { ignored: u64::MAX, ..Signals::default() },
             ..Facts::default()
         })
     }

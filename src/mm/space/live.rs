@@ -7,11 +7,12 @@
 use super::super::addr::Frame;
 use super::super::frame::{Dropped, Owner};
 use super::super::{frames, pressure};
-use super::env::{Account, Env, Store};
+use super::env::{Account, Env, Store, frame_of};
 use super::listed::{List, Listed};
 use super::{AddressSpace, Shown, poison};
 use crate::arch::x86_64::pages;
 use crate::arch::x86_64::paging::{MapError, PageTables, Table, TableMemory, live};
+use crate::boot::layout::PAGE_SIZE;
 use crate::platform::kernel_tables::{self, TablePages};
 use crate::platform::tlb::{self, What};
 use spin::Once;
@@ -41,6 +42,34 @@ static ACCOUNT: Account = Account::new(0);
 /// Pages that programs have been promised.
 pub fn promised() -> u64 {
     ACCOUNT.promised()
+}
+
+impl UserSpace {
+    /// Reads what is present from `addr` on, up to the first page that is not; returns how many bytes. For whoever shows a
+    /// program's arguments: it does not wait, and brings nothing.
+    pub fn peek(&self, addr: u64, to: &mut [u8]) -> usize {
+        let inner = self.lock.read();
+        let end = addr.saturating_add(to.len() as u64).min(inner.space.layout().end);
+        if addr >= end {
+            return 0;
+        }
+        let mut done = 0;
+        let pages = addr / PAGE_SIZE * PAGE_SIZE..end.div_ceil(PAGE_SIZE) * PAGE_SIZE;
+        let looked = inner.pages.tables.for_each_leaf(pages, |virt, slot| {
+            let (entry, at) = (slot.load(), addr + done as u64);
+            if !entry.present() || at >= end || !(virt..virt + PAGE_SIZE).contains(&at) {
+                return;
+            }
+            let len = (end.min(virt + PAGE_SIZE) - at) as usize;
+            // SAFETY: the frame is the entry's as long as the lock is held; what the program writes there meanwhile is
+            // bytes all the same.
+            let from = unsafe { frames::bytes(frame_of(entry)).add((at - virt) as usize) };
+            // SAFETY: as above; within the page, and within `to`.
+            unsafe { core::ptr::copy_nonoverlapping(from, to[done..].as_mut_ptr(), len) };
+            done += len;
+        });
+        if looked.is_ok() { done } else { 0 }
+    }
 }
 
 static ZERO_PAGE: Once<Frame> = Once::new();

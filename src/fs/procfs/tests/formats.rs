@@ -281,11 +281,8 @@ fn areas_come_out_as_they_went_in() {
     // The lines that Linux has too, in its order.
     let live = read_to_string("/proc/self/smaps").unwrap_or_default();
     if let Some(end) = live.find("VmFlags") {
-        is_in_order(
-            &names(&smaps.replace("00400000", "")),
-            &[&names(&smaps)[..1], &names(&live[..end + 9])[1..]].concat(),
-        )
-        .unwrap();
+        // But for the area's own line.
+        is_in_order(&names(&smaps)[1..], &names(&live[..end + 9])[1..]).unwrap();
     }
 }
 

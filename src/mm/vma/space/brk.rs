@@ -15,6 +15,11 @@ impl<F: Clone + PartialEq, C: Commit> Space<F, C> {
         (self.brk_start, self.brk_end, self.program_data) = (start, start, program_data);
     }
 
+    /// Where it begins and ends.
+    pub const fn heap(&self) -> (u64, u64) {
+        (self.brk_start, self.brk_end)
+    }
+
     /// `brk`: moves the end of the heap to `to`, if it can, and says where it is.
     pub fn brk(&mut self, to: u64, pages: &mut impl Pages<F>) -> u64 {
         if self.try_brk(to, pages).is_some() {
