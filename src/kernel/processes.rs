@@ -4,9 +4,9 @@
 //! asked.
 
 use crate::proc::process::{Process, TREE};
+use crate::proc::run;
 use crate::proc::send;
 use crate::proc::signal::{self, Info};
-use crate::proc::run;
 use crate::tty::job::{self, Signal, TtyId};
 use core::sync::atomic::Ordering;
 

@@ -1,10 +1,10 @@
 //! `clone`: another thread, or another process.
 
+use super::limits::Resource;
 use super::process::{Memory, Parts, Process, TREE, Task, Vfork};
 use super::run::Begin;
 use super::signal::action::Actions;
 use super::signal::mask::Mask;
-use super::limits::Resource;
 use crate::arch::x86_64::frame::TrapFrame;
 use crate::arch::x86_64::user::Start;
 use crate::arch::x86_64::usercopy;
@@ -215,7 +215,8 @@ fn copy_of_process(task: &Task, pid: u32, flags: CloneFlags, memory: Ref<Memory>
         return Err(Errno::Eagain);
     }
     let standing = old.standing();
-    let place = if flags.contains(CloneFlags::FS) { standing.place } else { Ref::new(standing.place.copy()?)? };
+    let place =
+        if flags.contains(CloneFlags::FS) { standing.place } else { Ref::new(standing.place.copy()?)? };
     let files = old.files();
     let files = if flags.contains(CloneFlags::FILES) { files } else { Ref::with_last(files.copy()?)? };
     let mut actions = Actions::new();

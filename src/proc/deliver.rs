@@ -180,7 +180,8 @@ fn call_handler(task: &Task, registers: &mut TrapFrame, info: &Info, action: &Ac
     frame::enter(registers, &call, machine(), &floating, &mut Mine)?;
     {
         let mut mine = task.signals.lock();
-        let own = if action.flags.contains(Flags::NODEFER) { SigSet::EMPTY } else { SigSet::of(&[info.signal()]) };
+        let own =
+            if action.flags.contains(Flags::NODEFER) { SigSet::EMPTY } else { SigSet::of(&[info.signal()]) };
         mine.mask.enter_handler(action.mask.with(own));
         mine.stack.enter_handler();
     }

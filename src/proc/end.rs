@@ -63,7 +63,9 @@ pub fn begin(task: &Task, status: u32) {
 /// last of its process, and nobody has said how that ends.
 pub fn thread_ends(task: &Ref<Task>, status: u32) {
     let clear = task.clear_tid.swap(0, Ordering::Relaxed);
-    if clear != 0 && task.process.memory().is_some_and(|memory| memory.count() > 1 || task.process.group().threads > 1) {
+    if clear != 0
+        && task.process.memory().is_some_and(|memory| memory.count() > 1 || task.process.group().threads > 1)
+    {
         // Nobody who could be waiting knows of an error.
         let _ = usercopy::write(clear, &0_u32);
         futex::wake_at(clear, 1);
@@ -122,7 +124,10 @@ fn process_ends(process: &Ref<Process>, status: u32) {
         // Those whom nobody will continue any more are told so.
         let mut orphaned = alloc::vec::Vec::new();
         let mut note = |tree: &tree::Tree<Ref<Process>, Ref<Task>>, group: u32| {
-            if tree.has_stopped(group) && tree.is_orphaned(group, Some(pid)) && orphaned.try_reserve(1).is_ok() {
+            if tree.has_stopped(group)
+                && tree.is_orphaned(group, Some(pid))
+                && orphaned.try_reserve(1).is_ok()
+            {
                 orphaned.push(group);
             }
         };
@@ -131,7 +136,9 @@ fn process_ends(process: &Ref<Process>, status: u32) {
         }
         let mut groups = alloc::vec::Vec::new();
         for (child, _) in tree.children(pid) {
-            if let Some(theirs) = tree.group(child).filter(|theirs| Some(*theirs) != group && !groups.contains(theirs)) {
+            if let Some(theirs) =
+                tree.group(child).filter(|theirs| Some(*theirs) != group && !groups.contains(theirs))
+            {
                 if groups.try_reserve(1).is_ok() {
                     groups.push(theirs);
                 }

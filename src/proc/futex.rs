@@ -67,8 +67,9 @@ unsafe impl Send for List {}
 
 struct Bucket(IrqLock<List>);
 
-static TABLE: [Bucket; BUCKETS] =
-    [const { Bucket(IrqLock::new(Rank::Futexes, List { first: core::ptr::null(), last: core::ptr::null() })) }; BUCKETS];
+static TABLE: [Bucket; BUCKETS] = [const {
+    Bucket(IrqLock::new(Rank::Futexes, List { first: core::ptr::null(), last: core::ptr::null() }))
+}; BUCKETS];
 
 impl List {
     fn add(&mut self, sleeper: &Sleeper) {

@@ -122,7 +122,12 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
     let limits = *task.process.limits.lock();
     let stack_limit = limits.bound(Resource::Stack);
     let places = layout::Layout::new(words.as_ref(), stack_limit);
-    let bounds = Layout { lowest: LOWEST, top: places.mmap_top, bottom: USER_END / 3 / PAGE_SIZE * PAGE_SIZE, end: USER_END };
+    let bounds = Layout {
+        lowest: LOWEST,
+        top: places.mmap_top,
+        bottom: USER_END / 3 / PAGE_SIZE * PAGE_SIZE,
+        end: USER_END,
+    };
     let memory_limits = Limits {
         address_space: limits.bound(Resource::AddressSpace),
         data: limits.bound(Resource::Data),
@@ -201,7 +206,13 @@ fn fill(it: &Filling<'_>) -> Result<TrapFrame> {
         }
         None => None,
     };
-    let data: u64 = it.program.segments.iter().filter(|segment| segment.flags.contains(SegmentFlags::W)).map(|segment| segment.end() - segment.vaddr).sum();
+    let data: u64 = it
+        .program
+        .segments
+        .iter()
+        .filter(|segment| segment.flags.contains(SegmentFlags::W))
+        .map(|segment| segment.end() - segment.vaddr)
+        .sum();
     space.set_heap(layout::brk_start(it.program, bias, it.words), data);
 
     let top = it.places.stack_top;
@@ -357,7 +368,8 @@ fn alone(task: &Task) -> Result<()> {
         }
     }
     let is_alone = || process.group().threads == 1;
-    let alone = process.children.wait_until_or(is_alone, || task.work() & WORK_END != 0, crate::sync::parker::NEVER);
+    let alone =
+        process.children.wait_until_or(is_alone, || task.work() & WORK_END != 0, crate::sync::parker::NEVER);
     process.group().executing = None;
     if !alone {
         return Err(Errno::Eintr);

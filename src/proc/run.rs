@@ -26,6 +26,7 @@ use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// How a thread begins.
+#[expect(clippy::large_enum_variant, reason = "all threads but one are copies")]
 pub enum Begin {
     /// As a copy of its maker.
     Copy {
@@ -134,7 +135,9 @@ impl Program for Task {
         let info = match (frame.vector, answer) {
             (PAGE_FAULT, Answer::OutOfMemory) => Info::kernel(Signal::KILL),
             (PAGE_FAULT, Answer::Bus) => Info::fault(Signal::BUS, code::BUS_ADRERR, cr2),
-            (PAGE_FAULT, Answer::Refused { mapped: true }) => Info::fault(Signal::SEGV, code::SEGV_ACCERR, cr2),
+            (PAGE_FAULT, Answer::Refused { mapped: true }) => {
+                Info::fault(Signal::SEGV, code::SEGV_ACCERR, cr2)
+            }
             (PAGE_FAULT, _) => Info::fault(Signal::SEGV, code::SEGV_MAPERR, cr2),
             (vector, _) => {
                 let exception =

@@ -157,7 +157,8 @@ pub fn kill(from: &Process, target: Target, signal: Option<Signal>) -> Result<()
             let tree = TREE.lock();
             match target {
                 Target::Group(group) => {
-                    let above = tree.members(group).filter(|(pid, _)| *pid > after).min_by_key(|(pid, _)| *pid);
+                    let above =
+                        tree.members(group).filter(|(pid, _)| *pid > after).min_by_key(|(pid, _)| *pid);
                     above.map(|(pid, process)| (pid, process.clone()))
                 }
                 _ => tree.next(after + 1).map(|(pid, process)| (pid, process.clone())),
@@ -174,7 +175,13 @@ pub fn kill(from: &Process, target: Target, signal: Option<Signal>) -> Result<()
             Err(error) => last = Err(error),
         }
     }
-    if done { Ok(()) } else if found { last } else { Err(Errno::Esrch) }
+    if done {
+        Ok(())
+    } else if found {
+        last
+    } else {
+        Err(Errno::Esrch)
+    }
 }
 
 fn same_session(one: u32, other: u32) -> bool {

@@ -3,12 +3,12 @@
 use super::{Arguments, Call};
 use crate::arch::x86_64::usercopy;
 use crate::errno::Errno;
-use crate::fs::{self, Result};
 use crate::fs::fd::FdTable;
 use crate::fs::file::File;
 use crate::fs::flags::OpenFlags;
 use crate::fs::locks::{LockOwner, RangeLock, range};
 use crate::fs::refs::Ref;
+use crate::fs::{self, Result};
 use crate::proc::limits::Resource;
 use crate::proc::user::{self, Mine};
 
@@ -162,7 +162,9 @@ pub fn fcntl(call: &mut Call<'_>, [fd, command, argument, ..]: Arguments) -> Res
             let wanted = (command == F_SETPIPE_SZ).then_some(argument);
             let privileged = call.process().credentials().is_root();
             let size = match wanted {
-                Some(bytes) => file.ops().set_pipe_size(&file, usize::try_from(bytes).unwrap_or(usize::MAX), privileged),
+                Some(bytes) => {
+                    file.ops().set_pipe_size(&file, usize::try_from(bytes).unwrap_or(usize::MAX), privileged)
+                }
                 None => file.ops().pipe_size(&file),
             };
             size.map(|size| size as u64)

@@ -5,10 +5,10 @@ use super::table::{self, HANDLERS, TABLE};
 use crate::arch::x86_64::frame::{SYSCALL_COMPAT_VECTOR, TrapFrame};
 use crate::errno::Errno;
 use crate::fs::Result;
+use crate::fs::file::File;
 use crate::fs::mount::Path;
 use crate::fs::namei::At;
 use crate::fs::refs::Ref;
-use crate::fs::file::File;
 use crate::proc::process::{Process, Standing, Task};
 use crate::proc::signal::{Info, Signal};
 use crate::proc::{run, send};
@@ -98,13 +98,23 @@ fn serve(task: &Task, frame: &mut TrapFrame) -> u64 {
 }
 
 #[cold]
-fn traced(task: &Task, frame: &mut TrapFrame, handler: table::Handler, number: u64, arguments: &Arguments) -> u64 {
+fn traced(
+    task: &Task,
+    frame: &mut TrapFrame,
+    handler: table::Handler,
+    number: u64,
+    arguments: &Arguments,
+) -> u64 {
     let row = TABLE.iter().find(|row| u64::from(row.number) == number).expect("what has a handler has a row");
     log::info!(target: "strace", "{}[{}]: {}", *task.name.lock(), task.tid(), Shown(row, arguments));
     let result = handler(&mut Call { task, frame }, *arguments);
     match &result {
-        Ok(value) => log::info!(target: "strace", "{}[{}]: {} = {value:#x}", *task.name.lock(), task.tid(), row.name),
-        Err(error) => log::info!(target: "strace", "{}[{}]: {} = {error:?}", *task.name.lock(), task.tid(), row.name),
+        Ok(value) => {
+            log::info!(target: "strace", "{}[{}]: {} = {value:#x}", *task.name.lock(), task.tid(), row.name)
+        }
+        Err(error) => {
+            log::info!(target: "strace", "{}[{}]: {} = {error:?}", *task.name.lock(), task.tid(), row.name)
+        }
     }
     result.unwrap_or_else(Errno::to_result)
 }

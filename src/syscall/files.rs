@@ -74,8 +74,7 @@ pub fn fstat(call: &mut Call<'_>, [fd, to, ..]: Arguments) -> Result<u64> {
     Ok(0)
 }
 
-const STAT_FLAGS: AtFlags =
-    AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::NO_AUTOMOUNT).union(AtFlags::EMPTY_PATH);
+const STAT_FLAGS: AtFlags = AtFlags::SYMLINK_NOFOLLOW.union(AtFlags::NO_AUTOMOUNT).union(AtFlags::EMPTY_PATH);
 
 pub fn newfstatat(call: &mut Call<'_>, [dir, address, to, flags, ..]: Arguments) -> Result<u64> {
     let flags = at_flags(flags, STAT_FLAGS)?;
@@ -487,4 +486,3 @@ impl Call<'_> {
         self.standing().place.root()
     }
 }
-

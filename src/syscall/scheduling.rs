@@ -60,7 +60,8 @@ pub fn sched_getaffinity(call: &mut Call<'_>, [tid, size, to, ..]: Arguments) ->
         return Err(Errno::Einval);
     }
     for n in 0..len / 8 {
-        let word = (0..64).filter(|bit| allowed.contains(n * 64 + bit)).fold(0_u64, |word, bit| word | 1 << bit);
+        let word =
+            (0..64).filter(|bit| allowed.contains(n * 64 + bit)).fold(0_u64, |word, bit| word | 1 << bit);
         usercopy::write(to + n as u64 * 8, &word)?;
     }
     Ok(len as u64)

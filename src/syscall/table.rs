@@ -431,7 +431,11 @@ mod tests {
     #[test]
     fn names_and_arguments_are_well_formed() {
         for row in TABLE {
-            assert!(row.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'));
+            assert!(
+                row.name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
+            );
             assert!(row.arguments.split(", ").count() <= 6, "{}", row.name);
         }
     }

@@ -7,8 +7,8 @@
 use super::{IMAGE, MAPPED_BYTES};
 use crate::boot::layout::PAGE_SIZE;
 use crate::mm::frames;
-use crate::mm::space::{Memory, Shown};
 use crate::mm::space::live::{KernelEnv, UserSpace};
+use crate::mm::space::{Memory, Shown};
 use crate::mm::vma::Error;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::room::NoMemory;
@@ -36,7 +36,13 @@ pub fn init() -> Result<&'static ClockPage, NoMemory> {
 pub fn map(space: &UserSpace) -> Result<u64, Error> {
     let Some(object) = OBJECT.get() else { return Ok(0) };
     let file = |offset| {
-        Some(OpenFile { file: Shown::Memory(object.clone()), offset, readable: true, writable: false, no_exec: false })
+        Some(OpenFile {
+            file: Shown::Memory(object.clone()),
+            offset,
+            readable: true,
+            writable: false,
+            no_exec: false,
+        })
     };
     let (len, flags) = (MAPPED_BYTES, MapFlags::SHARED);
     let at = space.map(Mapping { addr: 0, len, prot: Prot::READ, flags, file: file(0) })?.span.start;

@@ -1,8 +1,8 @@
 //! read and write. The console is all that there is: file descriptors 0 to 2, each of which is good for both, as a
 //! terminal's are.
 
-use crate::errno::Errno;
 use super::{Arguments, Outcome, Process};
+use crate::errno::Errno;
 
 /// Bytes that are copied at a time, by way of the kernel's stack.
 const CHUNK: usize = 256;

@@ -4,9 +4,9 @@
 //!
 //! Source: Linux man-pages 6, section 2 (mmap, mprotect, munmap, brk, mremap, msync, madvise).
 
-use crate::errno::Errno;
 use super::{Arguments, Outcome, Process};
 use crate::boot::layout::PAGE_SIZE;
+use crate::errno::Errno;
 use crate::mm::vma::Error;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{Advice, MapFlags, RemapFlags};
