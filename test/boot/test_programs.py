@@ -1,0 +1,166 @@
+"""Programs that nobody here wrote: Debian's static busybox and bash, from the initramfs, driven as a person would.
+
+The shell's own prompt is set to one that cannot be mistaken for anything else. A command is over when the prompt comes
+again; what it printed is what stands between.
+"""
+
+import re
+
+from lib.harness import Skip, check, test
+from tools import initramfs
+
+PROMPT = "@@> "
+SHELL = "console=ttyS0 initrd=initramfs.img"
+
+
+class Shell:
+    """A guest at the shell's prompt."""
+
+    def __init__(self, t, more=None, cmdline=SHELL, program="/bin/sh", **machine):
+        busybox, bash = initramfs.programs()
+        if busybox is None or bash is None:
+            raise Skip("no static busybox and bash here, and none to be fetched")
+        # No greeting, no profile, no colours: a shell and nothing else.
+        init = f"#!/bin/sh\nexport PATH=/bin:/sbin:/usr/bin:/usr/sbin PS1='{PROMPT}' TERM=dumb HOME=/root\ncd /root\nexec {program}\n"
+        files = {"init": (init.encode(), 0o755)} | (more or {})
+        image = initramfs.make(busybox, bash, files)
+        self.guest = t.start({"initramfs.img": image}, cmdline=cmdline, **machine)
+        self.guest.expect(re.escape(PROMPT), timeout=120)
+
+    def run(self, line, timeout=60):
+        """What a command prints."""
+        self.guest.send(line + "\n")
+        # The line is echoed; then comes what it prints, then the prompt.
+        return self.answer(timeout).partition("\n")[2]
+
+    def answer(self, timeout=60):
+        return self.guest.expect(rf"((?:.|\n)*?){re.escape(PROMPT)}", timeout=timeout)[1].replace("\r", "")
+
+    def start(self, line, marker):
+        """Begins a command that does not end by itself; `marker` is what it prints when it has begun."""
+        self.guest.send(line + "\n")
+        self.guest.expect(marker, timeout=60)
+
+
+@test("shell", cpu=["qemu64", "max"], machine=["q35", "pc"], smp=[1, 2, 4, 8])
+def shell(t, cpu, machine, smp):
+    shell = Shell(t, cpu=cpu, machine=machine, smp=smp)
+    for line, expected in [
+        ("echo one two", "one two\n"),
+        ("echo hello | cat | tr a-z A-Z", "HELLO\n"),
+        ("seq 1 1000 | sort -rn | head -n 1", "1000\n"),
+        ("cat <<X\nhere is a\ndocument\nX", None),
+        ("x=$(ls / | wc -l); test $x -gt 8 && echo many", "many\n"),
+        ("for i in 1 2 3; do sh -c \"exit $i\"; echo $?; done", "1\n2\n3\n"),
+        ("mkdir -p /tmp/a/b && echo text > /tmp/a/b/c && cp -r /tmp/a /tmp/d && cat /tmp/d/b/c", "text\n"),
+        ("ln -s /tmp/d/b/c /tmp/l; readlink /tmp/l; cat /tmp/l; rm -r /tmp/a /tmp/d; cat /tmp/l", None),
+        ("dd if=/dev/zero bs=4096 count=100 2>/dev/null | md5sum", None),
+        ("sleep 0.1 & wait $!; echo $?", "0\n"),
+        ("(exit 7); echo $?", "7\n"),
+        ("sh -c 'kill -TERM $$'; echo $?", None),
+        ("kill -0 99999 2>/dev/null; echo $?", "1\n"),
+        ("ps | grep -c init", None),
+        ("ulimit -n; umask; id -u; hostname", None),
+        ("uname -s -m", "Linux x86_64\n"),
+    ]:
+        found = shell.run(line)
+        check(expected is None or found == expected, f"{line!r}: {found!r} instead of {expected!r}")
+    check("document" in shell.run("cat <<X\ndocument\nX"), "a here-document")
+    check(shell.run("nosuchprogram").strip().endswith("not found"), "an unknown program is run")
+    check("Terminated" in shell.run("sh -c 'kill -TERM $$'"), "a signal that ends is not told of")
+
+
+@test("shell-jobs", smp=[1, 4])
+def jobs(t, smp):
+    """Keys and jobs."""
+    shell = Shell(t, smp=smp)
+    guest = shell.guest
+    shell.start("sh -c 'echo begun; sleep 1000'", "\nbegun")
+    guest.send("\x03")
+    shell.answer()
+    check(shell.run("echo $?") == "130\n", "^C has not ended it by SIGINT")
+    shell.start("sh -c 'echo begun; while :; do :; done'", "\nbegun")
+    guest.send("\x03")
+    shell.answer()
+    check(shell.run("echo $?") == "130\n", "^C has not ended a loop")
+    shell.start("sh -c 'echo begun; exec sleep 1000'", "\nbegun")
+    guest.send("\x1a")
+    shell.answer()
+    check("Stopped" in shell.run("jobs"), "^Z has not stopped it")
+    shell.run("bg")
+    check("Running" in shell.run("jobs"), "bg has not continued it")
+    guest.send("fg\n")
+    guest.expect("sleep 1000")
+    guest.send("\x03")
+    shell.answer()
+    check(shell.run("jobs") == "", "it is still there")
+    shell.start("sh -c 'echo begun; exec cat'", "\nbegun")
+    guest.send("typed\n")
+    guest.expect("typed\r?\ntyped")
+    guest.send("\x04")
+    shell.answer()
+    check(shell.run("sleep 1000 & kill -STOP $!; kill -CONT $!; kill $!; wait $!; echo $?").strip().endswith("143"), "a job that is killed")
+
+
+@test("shell-bash", smp=[1, 4])
+def bash(t, smp):
+    shell = Shell(t, program="/bin/bash --norc --noprofile --noediting", smp=smp)
+    for line, expected in [
+        ("echo ${BASH_VERSINFO[0]}", "5\n"),
+        ("a=(1 2 3); echo $((a[0]+a[1]+a[2])) ${#a[@]}", "6 3\n"),
+        ("diff <(seq 1 5) <(seq 1 5) && echo same", "same\n"),
+        ("for ((i=0;i<3;i++)); do echo -n $i; done; echo", "012\n"),
+        ("trap 'echo got' USR1; kill -USR1 $$", "got\n"),
+        ("coproc cat; echo hi >&${COPROC[1]}; read -u ${COPROC[0]} x; echo $x", None),
+        ("time true 2>/dev/null; echo done", None),
+        ("printf '%s\\n' {a..e} | while read l; do echo -n $l; done; echo", "abcde\n"),
+    ]:
+        found = shell.run(line)
+        check(expected is None or found == expected, f"{line!r}: {found!r} instead of {expected!r}")
+
+
+@test("init-ends", how=["exit", "signal", "missing", "damaged"])
+def init_ends(t, how):
+    """Never a silent stop."""
+    if how in ("exit", "signal"):
+        shell = Shell(t)
+        shell.guest.send("exit 3\n" if how == "exit" else "trap - SEGV; kill -SEGV $$; exit 4\n")
+        guest, said = shell.guest, "exit status [34]|signal"
+    else:
+        busybox, bash = initramfs.programs()
+        if busybox is None:
+            raise Skip("no static busybox here, and none to be fetched")
+        files = {"bad": (b"\x7fELF" + bytes(100), 0o755)}
+        line = f"{SHELL} init={'/nowhere' if how == 'missing' else '/bad'}"
+        guest = t.start({"initramfs.img": initramfs.make(busybox, bash, files)}, cmdline=line)
+        said = r"/nowhere: no such file" if how == "missing" else r"/bad: no program that can be run"
+    found = guest.prompt(timeout=120)
+    check(re.search(said, found), f"it is not said: {found[-1500:]}")
+    check("process 1" in found or how not in ("exit", "signal"), found[-500:])
+    check("init" in guest.command("dmesg"), "the monitor does not answer")
+
+
+@test("forks", smp=[1, 4])
+def forks(t, smp):
+    """Processes by the hundred, and memory as before."""
+    shell = Shell(t, smp=smp, mem="256M")
+    shell.run("for i in 1 2 3 4 5; do /bin/true; done; free")
+
+    def free():
+        return int(shell.run("sync; grep MemFree /proc/meminfo").split()[1])
+
+    before = free()
+    found = shell.run("i=0; while [ $i -lt 200 ]; do /bin/true || echo bad; i=$((i+1)); done; echo $i", timeout=300)
+    check(found == "200\n", found)
+    found = shell.run("i=0; while [ $i -lt 40 ]; do sleep 0.2 & i=$((i+1)); done; wait; echo all", timeout=300)
+    check(found.endswith("all\n"), found)
+    after = free()
+    check(abs(before - after) < 1024, f"{before} kB free before, {after} kB after")
+
+
+@test("memory-hog", smp=[2])
+def memory_hog(t, smp):
+    """Who takes too much goes by name; the shell stays."""
+    shell = Shell(t, smp=smp, mem="128M")
+    found = shell.run("sh -c 'x=aaaaaaaa; while :; do x=$x$x; done'; echo $?", timeout=300)
+    check("alive" in shell.run("echo alive"), found)
