@@ -19,7 +19,6 @@ mod spread;
 pub mod terminal;
 mod threads;
 mod tlb;
-mod write_back;
 
 use super::image;
 use crate::arch::x86_64::cr::{Cr0, Cr4};
@@ -117,11 +116,6 @@ pub const TESTS: &[SelfTest] = &[
         name: "files-walk",
         about: "a cached path: no lock, no shared line written",
         run: exercise::walk,
-    },
-    SelfTest {
-        name: "files-writeback",
-        about: "dirty pages are written for their age and number, clean ones given back",
-        run: write_back::run,
     },
     SelfTest { name: "random", about: "random numbers are ready and differ", run: random::run },
     SelfTest { name: "pty", about: "a pair typed at, read, filled and hung up", run: terminal::pty },

@@ -2,8 +2,7 @@
 //!
 //! The exercisers are `fs::exercise`. `exercise=N` on the command line says how many steps they take.
 
-use super::mm::balanced;
-use super::{Outcome, Trouble, check};
+use super::{Outcome, Trouble, check, settle};
 use crate::arch::x86_64::percpu::copies;
 use crate::arch::x86_64::usercopy;
 use crate::boot::layout::PAGE_SIZE;
@@ -16,6 +15,7 @@ use crate::fs::super_block::StatFs;
 use crate::fs::{self, mapped, pipe, tmpfs};
 use crate::kernel::user::space::Space;
 use crate::kernel::{boot_info, files};
+use crate::mm::frames;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{MapFlags, Mapping};
 use crate::sync::checks;
@@ -60,7 +60,7 @@ fn with_tmpfs(test: impl FnOnce(&Caller<'_>) -> Outcome) -> Outcome {
         (blocks - free, files - free_files)
     };
     let outcome = test(&caller);
-    super::settle();
+    settle();
     let left = used();
     if left != (0, 1) {
         error!(target: "selftest", "{} pages and {} inodes are left", left.0, left.1);
@@ -72,9 +72,22 @@ fn with_tmpfs(test: impl FnOnce(&Caller<'_>) -> Outcome) -> Outcome {
     outcome.and(check(left == (0, 1), "pages or inodes are left"))
 }
 
+/// No fewer frames are free after a test than before. There may be more: on many CPUs somebody else may just have ended.
+fn nothing_lost(test: impl FnOnce() -> Outcome) -> Outcome {
+    settle();
+    let before = frames::free_frames();
+    let outcome = test();
+    settle();
+    let after = frames::free_frames();
+    if after < before {
+        error!(target: "selftest", "{before} frames were free, {after} are");
+    }
+    outcome.and(check(after >= before, "frames are missing"))
+}
+
 /// One file, by one thread.
 pub fn fsx() -> Outcome {
-    balanced(|| with_tmpfs(one_file))
+    nothing_lost(|| with_tmpfs(one_file))
 }
 
 fn one_file(caller: &Caller<'_>) -> Outcome {
@@ -125,7 +138,7 @@ fn work(seed: usize) -> usize {
 
 /// Many threads, in one tree.
 pub fn stress() -> Outcome {
-    balanced(|| {
+    nothing_lost(|| {
         with_tmpfs(|caller| {
             EACH.store(steps() as usize / THREADS, Ordering::Relaxed);
             let threads: [_; THREADS] =
