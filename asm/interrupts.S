@@ -150,7 +150,12 @@ trap_interrupt:
         .balign 16
 trap_paranoid:
         TRAP_CFI 16
-        SAVE_REGISTERS
+        /* A debug trap of ring 3's is an ordinary exception, but for the stack that it came on. */
+        cmp     dword ptr [rsp], 1
+        jne     1f
+        test    byte ptr [rsp + FRAME_CS - FRAME_VECTOR], 3
+        jnz     trap_debug_user
+1:      SAVE_REGISTERS
         CLEAN_FLAGS
         cmp     byte ptr [trap_has_fsgsbase], 0
         je      2f
@@ -184,6 +189,42 @@ trap_paranoid:
 4:      RESTORE_REGISTERS_AND_RETURN
         .cfi_endproc
         .size   trap_paranoid, . - trap_paranoid
+
+/* A debug trap of ring 3's: the frame goes from the IST stack to the thread's own, which is empty, since what follows may
+ * sleep, and the next one on this CPU comes on the same IST stack. GS is the user's for certain. */
+        .type   trap_debug_user, @function
+        .balign 16
+trap_debug_user:
+        TRAP_CFI 16
+        swapgs
+        lfence
+        PUSH_REG rax
+        mov     rax, rsp
+        .cfi_def_cfa rax, 64
+        mov     rsp, gs:[cpu_data + PERCPU_KERNEL_STACK]
+        push    qword ptr [rax + 56]    /* ss */
+        push    qword ptr [rax + 48]    /* rsp */
+        push    qword ptr [rax + 40]    /* rflags */
+        push    qword ptr [rax + 32]    /* cs */
+        push    qword ptr [rax + 24]    /* rip */
+        push    qword ptr [rax + 16]    /* error code */
+        push    qword ptr [rax + 8]     /* vector */
+        mov     rax, [rax]
+        .cfi_endproc
+        .cfi_startproc simple
+        .cfi_signal_frame
+        .cfi_def_cfa rsp, 56
+        .cfi_offset rip, -40
+        .cfi_offset rsp, -16
+        .cfi_offset rflags, -24
+        SAVE_REGISTERS
+        CLEAN_FLAGS
+        mov     rdi, rsp
+        lea     rbp, [rsp + 1]
+        call    trap_handler
+        jmp     trap_return
+        .cfi_endproc
+        .size   trap_debug_user, . - trap_debug_user
 
 /* What this CPU has, for the entry code: set once by src/arch/x86_64/cpu.rs. */
         .data

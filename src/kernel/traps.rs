@@ -60,7 +60,9 @@ fn handle(frame: &mut TrapFrame, was_watching: bool) {
     }
     // Raised by the access itself; and by an INT3 whose successor is in the table. An NMI that arrives just then leaves
     // the same RIP.
-    if matches!(frame.vector, STACK_FAULT | GENERAL_PROTECTION | PAGE_FAULT | ALIGNMENT_CHECK | BREAKPOINT) {
+    let may_be_excused =
+        matches!(frame.vector, STACK_FAULT | GENERAL_PROTECTION | PAGE_FAULT | ALIGNMENT_CHECK | BREAKPOINT);
+    if may_be_excused && frame.cs & 3 == 0 {
         if let Some(fixup) = probe::fixup(frame).filter(|_| user::may_excuse(frame, cr2)) {
             frame.rip = fixup;
             return;

@@ -8,6 +8,9 @@ use crate::fs::Result;
 use crate::platform::timers::{self, Timer};
 use crate::platform::{Machine, Platform};
 
+/// It rings no more often than this, whatever was asked for: nobody may keep a CPU busy with it.
+const LEAST_PERIOD_NS: u64 = 100_000;
+
 /// When it rings, and how often again; nanoseconds, 0 for not at all.
 pub struct Alarm {
     deadline_ns: u64,
@@ -51,6 +54,9 @@ pub fn set(process: &Process, value_ns: u64, period_ns: u64) -> Result<(u64, u64
 
 fn arm(process: &Process, deadline_ns: u64, period_ns: u64) -> Result<()> {
     let mut alarm = process.timer.lock();
+    if let Some(timer) = alarm.timer.take() {
+        timers::cancel(timer);
+    }
     let timer = timers::at(deadline_ns, rings, process.pid as usize).map_err(|_| Errno::Eagain)?;
     *alarm = Alarm { deadline_ns, period_ns, timer: Some(timer) };
     Ok(())
@@ -69,12 +75,15 @@ fn rings(pid: usize) {
             alarm.timer = None;
             let (at, period) = (alarm.deadline_ns, alarm.period_ns);
             alarm.deadline_ns = 0;
-            (period != 0).then(|| (at.saturating_add(period).max(Machine::now_ns() + 1), period))
+            (period != 0)
+                .then(|| (at.saturating_add(period).max(Machine::now_ns() + LEAST_PERIOD_NS), period))
         };
         send::to_process(&process, Info::kernel(Signal::ALRM));
         if let Some((at, period)) = again {
             let _ = arm(&process, at, period);
         }
     }
-    Machine::defer(ring, pid);
+    if !Machine::defer(ring, pid) {
+        let _ = timers::at(Machine::now_ns() + 1_000_000, rings, pid);
+    }
 }

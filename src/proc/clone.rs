@@ -160,6 +160,9 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
     let set_tid = if flags.contains(CloneFlags::CHILD_SETTID) { args.child_tid } else { 0 };
     let begin = Begin::Copy { memory, registers, floating, set_tid };
     let parent = if flags.contains(CloneFlags::PARENT) {
+        if task.pid() == super::tree::INIT {
+            return Err(Errno::Einval);
+        }
         TREE.lock().parent(task.pid()).unwrap_or(super::tree::INIT)
     } else {
         task.pid()

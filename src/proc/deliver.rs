@@ -10,6 +10,7 @@ use super::signal::restart::{Interrupted, Outcome};
 use super::signal::{Info, SigSet, Signal};
 use super::tree;
 use crate::arch::x86_64::frame::{SYSCALL_INT, SYSCALL_VECTOR, TrapFrame};
+use crate::boot::layout::USER_END;
 use crate::errno::Errno;
 use crate::fs::Result;
 use crate::mm::vma::room;
@@ -129,9 +130,17 @@ fn stop(task: &Task, signal: Signal) {
 }
 
 fn wait_for_continuation(task: &Task) {
-    let goes_on = || task.work() & WORK_END != 0 || task.process.group().stopped.is_none();
+    let goes_on = || {
+        let group = task.process.group();
+        let goes_on = task.work() & WORK_END != 0 || group.stopped.is_none();
+        if goes_on {
+            task.done(WORK_STOP);
+        }
+        goes_on
+    };
     task.process.continued.wait_until(goes_on);
-    task.done(WORK_STOP);
+    // What was sent meanwhile was told to nobody.
+    task.look_again();
 }
 
 /// This machine's floating-point state, as frames have it.
@@ -150,6 +159,10 @@ pub fn leave_handler(task: &Task, registers: &mut TrapFrame) -> Result<()> {
     let mut floating = room::with_room(size).map_err(|_| Errno::Enomem)?;
     floating.resize(size, 0);
     let returned = frame::leave(registers, machine(), &mut floating, &Mine)?;
+    // IRETQ to an address that is not canonical faults in ring 0, with ring 3's GS.
+    if returned.registers.rip >= USER_END {
+        return Err(Errno::Efault);
+    }
     // SAFETY: `leave` has made it such that loading it cannot fault.
     unsafe { fpu::load(&floating) };
     *registers = returned.registers;
@@ -161,11 +174,16 @@ pub fn leave_handler(task: &Task, registers: &mut TrapFrame) -> Result<()> {
         let _ = mine.stack.set(&returned.stack, registers.rsp, 0);
     }
     task.look_again();
+    send::pass_on(&task.process);
     Ok(())
 }
 
 /// Writes a handler's frame and has the program go on there.
 fn call_handler(task: &Task, registers: &mut TrapFrame, info: &Info, action: &Action) -> Result<()> {
+    // As in `leave_handler`.
+    if action.handler >= USER_END {
+        return Err(Errno::Efault);
+    }
     let size = fpu::size();
     let mut floating = room::with_room(size).map_err(|_| Errno::Enomem)?;
     floating.resize(size, 0);
@@ -188,5 +206,6 @@ fn call_handler(task: &Task, registers: &mut TrapFrame, info: &Info, action: &Ac
     task.done(WORK_MASK);
     fpu::reset();
     task.look_again();
+    send::pass_on(&task.process);
     Ok(())
 }

@@ -14,7 +14,7 @@ use super::process::{Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
 use super::send;
 use super::signal::info::{Child, code};
 use super::signal::{Info, Signal};
-use super::tree::{self, State};
+use super::tree;
 use crate::arch::x86_64::usercopy;
 use crate::fs::refs::Ref;
 use crate::platform::{Machine, Platform};
@@ -62,15 +62,7 @@ pub fn begin(task: &Task, status: u32) {
 /// The thread that runs is over: it is not in ring 3 any more, its memory is still in place. `status` counts if it is the
 /// last of its process, and nobody has said how that ends.
 pub fn thread_ends(task: &Ref<Task>, status: u32) {
-    let clear = task.clear_tid.swap(0, Ordering::Relaxed);
-    if clear != 0
-        && task.process.memory().is_some_and(|memory| memory.count() > 1 || task.process.group().threads > 1)
-    {
-        // Nobody who could be waiting knows of an error.
-        let _ = usercopy::write(clear, &0_u32);
-        futex::wake_at(clear, 1);
-    }
-    futex::leave_robust(task.robust_list.swap(0, Ordering::Relaxed), task.tid());
+    leave_memory(task);
     release_vfork(task);
     task.activate(None);
     let process = task.process.clone();
@@ -79,19 +71,32 @@ pub fn thread_ends(task: &Ref<Task>, status: u32) {
     }
     let left = {
         let tid = task.tid();
-        let left = task.unlist();
         let mut tree = TREE.lock();
         tree.take_thread(tid);
         if tid != process.pid {
             tree.release(tid);
         }
-        left
+        // Last: an execve that finds itself alone takes the process's number.
+        task.unlist()
     };
+    send::pass_on(&process);
     // An execve of another thread's waits to be alone.
     process.children.wake_all();
     if left == 0 {
         let status = process.group().end.unwrap_or(status);
         process_ends(&process, status);
+    }
+}
+
+/// The thread that runs is about to have no part any more in the memory that it works in: who waits there for its locks, or
+/// for its end, is told.
+pub fn leave_memory(task: &Task) {
+    futex::leave_robust(task.robust_list.swap(0, Ordering::Relaxed), task.tid());
+    let clear = task.clear_tid.swap(0, Ordering::Relaxed);
+    if clear != 0 {
+        // Nobody who could be waiting knows of an error.
+        let _ = usercopy::write(clear, &0_u32);
+        futex::wake_at(clear, 1);
     }
 }
 
@@ -160,10 +165,11 @@ fn process_ends(process: &Ref<Process>, status: u32) {
         send::to_group(group, Info::kernel(Signal::CONT));
     }
     for orphan in told {
-        tell_of_end(&orphan.parent, &orphan.child, orphan.exit_signal);
+        let status = orphan.child.group().end.unwrap_or(0);
+        tell_of_end(&orphan.parent, &orphan.child, orphan.exit_signal, status);
     }
     match parent {
-        Some(parent) => tell_of_end(&parent, process, exit_signal),
+        Some(parent) => tell_of_end(&parent, process, exit_signal, status),
         // The first, or one without a parent.
         None => {
             TREE.lock().reap(process.pid);
@@ -188,14 +194,12 @@ fn end_everybody_else() {
 }
 
 /// Tells a parent that its child has ended. Who wants to hear nothing has it reaped.
-fn tell_of_end(parent: &Ref<Process>, child: &Ref<Process>, exit_signal: u8) {
-    let status = match TREE.lock().state(child.pid) {
-        Some(State::Zombie(status)) => status,
-        _ => return,
-    };
+fn tell_of_end(parent: &Ref<Process>, child: &Ref<Process>, exit_signal: u8, status: u32) {
     let rules = parent.group().actions.child_rules();
     let is_usual = exit_signal == SIGCHLD;
-    if rules.reap && is_usual {
+    // Somebody may have been quicker, and the number be another's.
+    let is_there = || TREE.lock().get(child.pid).is_some_and(|now| now.is(child));
+    if rules.reap && is_usual && is_there() {
         forget(parent, child.pid);
     }
     if let Some(signal) = Signal::new(u64::from(exit_signal)).filter(|_| !is_usual || rules.tell_end) {
@@ -229,6 +233,10 @@ pub fn forget(parent: &Process, pid: u32) -> bool {
 pub fn tell_of_stop(process: &Process, by: Option<u8>) {
     let parent = {
         let mut tree = TREE.lock();
+        if process.group().stopped != by {
+            // It is different by now, and whoever made it so tells.
+            return;
+        }
         tree.set_stopped(process.pid, by);
         tree.parent(process.pid).and_then(|parent| tree.get(parent).cloned())
     };
@@ -257,5 +265,11 @@ pub fn tell_of_continuation_later(pid: u32) {
 
 /// Whether the thread that runs is to end.
 pub fn is_ending(task: &Task) -> bool {
-    task.work() & WORK_END != 0 || task.work() & WORK_SIGNAL != 0 && task.process.group().end.is_some()
+    let work = task.work();
+    work & WORK_END != 0
+        || work & WORK_SIGNAL != 0 && {
+            let group = task.process.group();
+            let mine = task.signals.lock();
+            group.end.is_some() || group.pending.set().with(mine.pending.set()).contains(Signal::KILL)
+        }
 }

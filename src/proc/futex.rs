@@ -6,6 +6,7 @@
 //!
 //! Source: futex(2), get_robust_list(2); Linux's `robust_list` of `linux/futex.h`.
 
+use crate::arch::x86_64::preempt::NoPreemption;
 use crate::arch::x86_64::usercopy::{self, Atomic};
 use crate::errno::Errno;
 use crate::fs::Result;
@@ -150,10 +151,17 @@ pub fn wait(address: u64, expected: u32, bits: u32, deadline_ns: u64) -> Result<
     if sleeper.woken.load(Ordering::Acquire) { Ok(()) } else { outcome }
 }
 
+/// In [`Sleeper::home`]: on its way from one bucket to another.
+const MOVING: *mut Bucket = core::ptr::without_provenance_mut(1);
+
 /// Takes a sleeper out of the bucket that it is in, if any.
 fn leave(sleeper: &Sleeper) {
     loop {
         let home = sleeper.home.load(Ordering::Acquire);
+        if home == MOVING {
+            core::hint::spin_loop();
+            continue;
+        }
         // SAFETY: buckets are static.
         let Some(bucket) = (unsafe { home.as_ref() }) else { return };
         let mut list = bucket.0.lock();
@@ -187,12 +195,11 @@ fn wake_key(key: Key, count: u32, bits: u32) -> u32 {
         // SAFETY: found under the lock, which keeps it.
         let sleeper = unsafe { &*sleeper };
         list.remove(sleeper);
-        let task = sleeper.task;
-        sleeper.home.store(core::ptr::null_mut(), Ordering::Release);
-        // From here on the sleeper may be gone, but for its task, which the lock does not keep: it is woken first.
-        // SAFETY: the task waits in `wait`, whose end needs `woken`, a signal or a deadline, and then this lock or `home`.
         sleeper.woken.store(true, Ordering::Release);
-        unsafe { Kernel::unpark(task) };
+        // SAFETY: `home` still names this bucket, so the task, to leave it, waits for the lock, which is held.
+        unsafe { Kernel::unpark(sleeper.task) };
+        // From here on the sleeper may be gone.
+        sleeper.home.store(core::ptr::null_mut(), Ordering::Release);
         done += 1;
     }
     done
@@ -208,6 +215,9 @@ pub fn requeue(address: u64, count: u32, to: u64, others: u32, expected: Option<
         }
     }
     let woken = wake_key(from, count, ANY);
+    if from == to {
+        return Ok(woken);
+    }
     let mut moved = 0;
     while moved < others {
         let (one, other) = (from.bucket(), to.bucket());
@@ -218,16 +228,20 @@ pub fn requeue(address: u64, count: u32, to: u64, others: u32, expected: Option<
             moved += 1;
             continue;
         }
-        // Two buckets' locks are of one rank: out of the one, and then into the other.
+        // Two buckets' locks are of one rank: out of the one, and then into the other. Who leaves meanwhile spins until it
+        // has arrived, so nobody comes in between.
+        let _here = NoPreemption::new();
         let sleeper = {
             let mut list = one.0.lock();
             let Some(sleeper) = list.find(from, ANY) else { break };
             let sleeper = core::ptr::from_ref(sleeper);
             // SAFETY: found under the lock.
-            list.remove(unsafe { &*sleeper });
+            let found = unsafe { &*sleeper };
+            list.remove(found);
+            found.home.store(MOVING, Ordering::Release);
             sleeper
         };
-        // SAFETY: its `home` still names the first bucket: `leave` goes round until that has changed.
+        // SAFETY: `leave` goes round until its `home` is a bucket again.
         let sleeper = unsafe { &*sleeper };
         let mut list = other.0.lock();
         sleeper.key.set(to);
@@ -285,11 +299,7 @@ pub fn leave_robust(head: u64, tid: u32) {
     if head == 0 {
         return;
     }
-    let (Ok(first), Ok(offset), Ok(pending)) =
-        (usercopy::read::<u64>(head), usercopy::read::<u64>(head + 8), usercopy::read::<u64>(head + 16))
-    else {
-        return;
-    };
+    let Ok([first, offset, pending]) = usercopy::read::<[u64; 3]>(head) else { return };
     let mut at = first;
     for _ in 0..ROBUST_MAX {
         if at & !1 == head || at == 0 {

@@ -82,7 +82,12 @@ pub struct Loaded {
 
 /// The file of a program, opened; with what its mode says of whose it is to be.
 fn open(caller: &Caller<'_>, at: At<'_>, path: &[u8]) -> Result<Ref<File>> {
-    let file = caller.open(at, path, OpenHow::new(0, 0)?)?;
+    let how = OpenHow::new(0, 0)?;
+    // `execveat` has seen to it that an empty path was meant so.
+    let file = match at {
+        At::Path(place) if path.is_empty() => caller.open_path(place.clone(), how)?,
+        _ => caller.open(at, path, how)?,
+    };
     may_execute(&file.path, caller.credentials)?;
     Ok(file)
 }
@@ -313,29 +318,29 @@ fn map_segment(space: &UserSpace, file: &Ref<File>, segment: &Segment, bias: u64
 /// The program that was loaded takes the place of the old one. EAGAIN, EINTR: the process ends, or somebody else is doing
 /// the same; then the old one goes on.
 pub fn install(task: &Task, frame: &mut TrapFrame, loaded: Loaded) -> Result<()> {
+    // A table that another process has too is not to be closed in.
+    let files = task.process.files();
+    let own_files = if files.count() > 2 { Some(Ref::with_last(files.copy()?)?) } else { None };
+    drop(files);
     alone(task)?;
+    // What waits for this thread's locks and for its end has it in the old memory.
+    end::leave_memory(task);
     let Loaded { memory, registers, name, credentials } = loaded;
     let process = &task.process;
     task.activate(Some(memory.clone()));
     let old = process.set_memory(Some(memory));
     end::release_vfork(task);
     drop(old);
-    // The table is this process's alone from here on.
-    let files = process.files();
-    if files.count() > 2 {
-        if let Ok(copy) = files.copy().and_then(Ref::with_last) {
-            process.set_files(copy);
-        }
+    if let Some(files) = own_files {
+        process.set_files(files);
     }
-    drop(files);
+    process.give_locks_back(|files, fd| files.is_close_on_exec(fd).unwrap_or(false));
     process.files().close_on_exec();
     process.group().actions.exec();
     {
         let mut mine = task.signals.lock();
         mine.stack = super::signal::altstack::AltStack::NONE;
     }
-    task.clear_tid.store(0, Ordering::Relaxed);
-    task.robust_list.store(0, Ordering::Relaxed);
     if let Some(credentials) = credentials {
         process.set_credentials(credentials);
     }
@@ -367,6 +372,8 @@ fn alone(task: &Task) -> Result<()> {
             one.alert(WORK_END);
         }
     }
+    // Some may be stopped.
+    process.continued.wake_all();
     let is_alone = || process.group().threads == 1;
     let alone =
         process.children.wait_until_or(is_alone, || task.work() & WORK_END != 0, crate::sync::parker::NEVER);

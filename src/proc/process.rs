@@ -26,6 +26,7 @@ use crate::fs::context::FsContext;
 use crate::fs::cred::Credentials;
 use crate::fs::fd::FdTable;
 use crate::fs::file::File;
+use crate::fs::locks::LockOwner;
 use crate::fs::mount::Mounts;
 use crate::fs::namei::Caller;
 use crate::fs::refs::{Last, Ref, Slot};
@@ -125,6 +126,8 @@ pub struct Task {
     /// Where a 0 is written when it ends, and a futex woken (`set_tid_address`).
     pub clear_tid: AtomicU64,
     pub robust_list: AtomicU64,
+    /// What it has given to `exit`: counts if it is the last.
+    pub status: AtomicU32,
     /// What `restart_syscall` goes on with: a time.
     pub rest_ns: AtomicU64,
     /// Whoever waits until this thread has memory of its own, or ends (`vfork`).
@@ -335,9 +338,26 @@ impl Process {
 
     /// It has ended: it has no files any more.
     pub fn drop_files(&self) {
+        self.give_locks_back(|_, _| true);
         let none = NO_FILES.get().expect("there are processes").clone();
         drop(self.files.replace(none));
         crate::fs::tidy();
+    }
+
+    /// The process's own locks on the files of those descriptors, which are about to be closed.
+    pub fn give_locks_back(&self, which: impl Fn(&FdTable, i32) -> bool) {
+        let owner = LockOwner::Process { id: u64::from(self.pid), pid: self.pid as i32 };
+        let files = self.files();
+        let mut at = 0;
+        while let Some(fd) = files.next_open(at) {
+            if which(&files, fd) {
+                if let Ok(file) = files.get_file(fd) {
+                    file.locks().owner_gone(owner);
+                }
+            }
+            let Some(next) = fd.checked_add(1) else { break };
+            at = next;
+        }
     }
 
     pub fn standing(&self) -> Standing {
@@ -377,6 +397,7 @@ impl Task {
             ),
             clear_tid: AtomicU64::new(0),
             robust_list: AtomicU64::new(0),
+            status: AtomicU32::new(0),
             rest_ns: AtomicU64::new(0),
             vfork: SpinLock::new(Rank::ProcessParts, None),
             name: SpinLock::new(Rank::ProcessParts, name),
@@ -410,6 +431,9 @@ impl Task {
         let mut group = task.process.group();
         if group.end.is_some() || group.executing.is_some() {
             return Err(Errno::Eagain);
+        }
+        if group.stopped.is_some() {
+            task.note(WORK_STOP);
         }
         group.add(task.clone());
         Ok(())

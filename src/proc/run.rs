@@ -91,7 +91,7 @@ fn main(raw: usize) -> usize {
             Some(registers) => unsafe { context::enter(&registers) },
             None => end::begin(&task, end::killed(Signal::KILL, false)),
         }
-        let status = task.process.group().end.unwrap_or(0);
+        let status = task.status.load(Ordering::Relaxed);
         end::thread_ends(&task, status);
     });
     fpu::disown();

@@ -14,6 +14,9 @@ use crate::fs::Result;
 use crate::fs::refs::Ref;
 use crate::task::thread;
 
+/// Signals that wait in one queue, at most. A user's limit would be `RLIMIT_SIGPENDING`.
+const QUEUED_MAX: usize = 1024;
+
 /// Sends a signal to a process: one of its threads takes it.
 pub fn to_process(process: &Ref<Process>, info: Info) {
     let _ = post(process, None, info, false);
@@ -34,8 +37,7 @@ pub fn force(task: &Task, info: Info) {
     let signal = info.signal();
     let mut group = task.process.group();
     let mut mine = task.signals.lock();
-    let is_protected = group.is_init && !send::force(signal, &mut group.actions, &mut mine.mask);
-    let _ = is_protected;
+    send::force(signal, &mut group.actions, &mut mine.mask);
     let _ = mine.pending.push(info, None, false);
     task.note(WORK_SIGNAL);
 }
@@ -65,13 +67,18 @@ fn post(process: &Ref<Process>, task: Option<&Task>, info: Info, is_forced: bool
     }
     match task {
         Some(task) => {
-            task.signals.lock().pending.push(info, Some(()), true)?;
+            {
+                let mut mine = task.signals.lock();
+                let charge = (!mine.pending.is_full(QUEUED_MAX)).then_some(());
+                mine.pending.push(info, charge, true)?;
+            }
             if !task.blocked().contains(signal) {
                 tell(&group, task, signal);
             }
         }
         None => {
-            group.pending.push(info, Some(()), true)?;
+            let charge = (!group.pending.is_full(QUEUED_MAX)).then_some(());
+            group.pending.push(info, charge, true)?;
             let candidates = group.iter().map(candidate);
             if let Some(found) = send::pick(signal, candidates) {
                 if let Some(task) = group.iter().nth(found) {
@@ -202,6 +209,20 @@ pub fn to_group(group: u32, info: Info) {
         after = pid;
         if !matches!(TREE.lock().state(pid), Some(State::Zombie(_))) {
             to_process(&process, info);
+        }
+    }
+}
+
+/// Somebody who may have been told of what waits for any thread will not take it: the others look.
+pub fn pass_on(process: &Process) {
+    let group = process.group();
+    let waiting = group.pending.set();
+    if waiting.is_empty() {
+        return;
+    }
+    for one in group.iter() {
+        if !waiting.without(one.blocked()).is_empty() {
+            one.alert(WORK_SIGNAL);
         }
     }
 }

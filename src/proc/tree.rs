@@ -509,7 +509,8 @@ impl<P: Clone, T: Clone> Tree<P, T> {
 
     /// It ends: its children get another parent. Calls `tell` with each.
     pub fn leave_children(&mut self, pid: u32, mut tell: impl FnMut(Orphan<P>)) {
-        let reaper = self.reaper(pid);
+        // The first process has nobody to leave them to: they have no parent then.
+        let reaper = Some(self.reaper(pid)).filter(|&reaper| reaper != pid).unwrap_or(0);
         while let Some(child) = self.node_of(pid).map(|node| node.first_child).filter(|&child| child != NONE)
         {
             self.disown(child);

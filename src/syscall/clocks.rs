@@ -169,7 +169,7 @@ pub fn clock_nanosleep(call: &mut Call<'_>, [clock, flags, span, left, ..]: Argu
 pub fn alarm(call: &mut Call<'_>, [seconds, ..]: Arguments) -> Result<u64> {
     let (left, _) = alarm::set(call.process(), (seconds & 0xFFFF_FFFF) * SECOND, 0)?;
     // At least 1 if there was one.
-    Ok(if left == 0 { 0 } else { ((left + SECOND / 2) / SECOND).max(1) })
+    Ok(if left == 0 { 0 } else { (left.saturating_add(SECOND / 2) / SECOND).max(1) })
 }
 
 /// struct itimerval: the period, then what is left.
@@ -180,7 +180,7 @@ fn write_itimer(to: u64, (left, period): (u64, u64)) -> Result<()> {
 
 /// Of the three only the one of real time is there; the others answer that they are off.
 pub fn getitimer(call: &mut Call<'_>, [which, to, ..]: Arguments) -> Result<u64> {
-    let now = match which {
+    let now = match which as u32 {
         0 => alarm::left(call.process()),
         1 | 2 => (0, 0),
         _ => return Err(Errno::Einval),
@@ -189,7 +189,7 @@ pub fn getitimer(call: &mut Call<'_>, [which, to, ..]: Arguments) -> Result<u64>
 }
 
 pub fn setitimer(call: &mut Call<'_>, [which, new, old, ..]: Arguments) -> Result<u64> {
-    match which {
+    match which as u32 {
         0 => {}
         1 | 2 => return Err(Errno::Enosys),
         _ => return Err(Errno::Einval),

@@ -19,7 +19,9 @@ pub fn limit(call: &Call<'_>) -> u64 {
 
 /// What ends with a process's descriptor of a file, whichever it is: its own locks on it.
 fn closed(call: &Call<'_>, file: Ref<File>) {
-    file.locks().owner_gone(owner(call));
+    if !file.is_path() {
+        file.locks().owner_gone(owner(call));
+    }
     drop(file);
     fs::tidy();
 }
@@ -37,15 +39,26 @@ pub fn close(call: &mut Call<'_>, [fd, ..]: Arguments) -> Result<u64> {
 pub fn close_range(call: &mut Call<'_>, [first, last, flags, ..]: Arguments) -> Result<u64> {
     const UNSHARE: u64 = 2;
     const CLOEXEC: u64 = 4;
-    let (first, last) = (first as u32, last as u32);
+    let (first, last, flags) = (first as u32, last as u32, flags & 0xFFFF_FFFF);
     if first > last || flags & !(UNSHARE | CLOEXEC) != 0 {
         return Err(Errno::Einval);
     }
-    let files = call.process().files();
+    let mut files = call.process().files();
+    if flags & UNSHARE != 0 && files.count() > 2 {
+        call.process().set_files(Ref::with_last(files.copy()?)?);
+        files = call.process().files();
+    }
     let last = i32::try_from(last).unwrap_or(i32::MAX);
     let Ok(first) = i32::try_from(first) else { return Ok(0) };
     if flags & CLOEXEC == 0 {
-        files.close_range(first, last);
+        let mut at = first;
+        while let Some(fd) = files.next_open(at).filter(|&fd| fd <= last) {
+            if let Ok(file) = FdTable::close(&files, fd) {
+                closed(call, file);
+            }
+            let Some(next) = fd.checked_add(1) else { break };
+            at = next;
+        }
         return Ok(0);
     }
     let mut at = first;
@@ -70,6 +83,7 @@ pub fn dup2(call: &mut Call<'_>, [fd, to, ..]: Arguments) -> Result<u64> {
 }
 
 pub fn dup3(call: &mut Call<'_>, [fd, to, flags, ..]: Arguments) -> Result<u64> {
+    let flags = flags & 0xFFFF_FFFF;
     if flags & !u64::from(OpenFlags::CLOEXEC.bits()) != 0 || fd as i32 == to as i32 {
         return Err(Errno::Einval);
     }
@@ -109,6 +123,7 @@ pub fn pipe2(call: &mut Call<'_>, [fds, flags, ..]: Arguments) -> Result<u64> {
 pub fn memfd_create(call: &mut Call<'_>, [name, flags, ..]: Arguments) -> Result<u64> {
     const CLOEXEC: u64 = 1;
     const NAME_MAX: usize = 250;
+    let flags = flags & 0xFFFF_FFFF;
     if flags & !CLOEXEC != 0 {
         return Err(Errno::Einval);
     }
@@ -135,6 +150,7 @@ const F_SETPIPE_SZ: u64 = 1031;
 const F_GETPIPE_SZ: u64 = 1032;
 
 pub fn fcntl(call: &mut Call<'_>, [fd, command, argument, ..]: Arguments) -> Result<u64> {
+    let command = command & 0xFFFF_FFFF;
     let files = call.process().files();
     match command {
         F_DUPFD | F_DUPFD_CLOEXEC => {
@@ -228,6 +244,7 @@ fn lock(file: &File, owner: LockOwner, address: u64, only_asks: bool, waits: boo
 
 pub fn flock(call: &mut Call<'_>, [fd, operation, ..]: Arguments) -> Result<u64> {
     const NONBLOCK: u64 = 4;
+    let operation = operation & 0xFFFF_FFFF;
     let file = call.file(fd)?;
     let exclusive = match operation & !NONBLOCK {
         1 => Some(false),

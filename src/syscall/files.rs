@@ -358,7 +358,7 @@ pub fn utimensat(call: &mut Call<'_>, [dir, address, times, flags, ..]: Argument
         }
     };
     // Without a path it is the descriptor's own file.
-    let path = if address == 0 && dir != CWD {
+    let path = if address == 0 && dir as i32 != CWD as i32 {
         Path::clone(&call.file(dir)?.path)
     } else {
         resolve(call, dir, address, flags)?
@@ -436,6 +436,9 @@ const MS_REMOUNT: u64 = 32;
 const MS_BIND: u64 = 4096;
 const MS_MOVE: u64 = 8192;
 const MS_REC: u64 = 16384;
+const MS_PRIVATE: u64 = 1 << 18;
+/// Unbindable, slave, shared.
+const MS_PROPAGATION: u64 = 1 << 17 | 1 << 19 | 1 << 20;
 const MS_MAGIC: u64 = 0xC0ED_0000;
 
 pub fn mount(call: &mut Call<'_>, [source, target, kind, flags, data, _]: Arguments) -> Result<u64> {
@@ -458,6 +461,13 @@ pub fn mount(call: &mut Call<'_>, [source, target, kind, flags, data, _]: Argume
     if flags & MS_MOVE != 0 {
         return caller.move_mount(&source, &target).map(|()| 0);
     }
+    // There is one tree of mounts, and it is nobody else's: private it is in any case.
+    if flags & MS_PRIVATE != 0 {
+        return Ok(0);
+    }
+    if flags & MS_PROPAGATION != 0 {
+        return Err(Errno::Einval);
+    }
     let kind = user::string(kind, 256, Errno::Enodev)?;
     let kind = crate::fs::mount::find_type(crate::proc::process::types(), &kind)?;
     let source = if source.is_empty() { kind.name().as_bytes() } else { &source };
@@ -468,6 +478,7 @@ pub fn mount(call: &mut Call<'_>, [source, target, kind, flags, data, _]: Argume
 pub fn umount2(call: &mut Call<'_>, [target, flags, ..]: Arguments) -> Result<u64> {
     const DETACH: u64 = 2;
     const NOFOLLOW: u64 = 8;
+    let flags = flags & 0xFFFF_FFFF;
     if flags & !(DETACH | NOFOLLOW | 1 | 4) != 0 {
         return Err(Errno::Einval);
     }

@@ -63,6 +63,7 @@ pub fn msync(_: &mut Call<'_>, [addr, len, flags, ..]: Arguments) -> Result<u64>
     const ASYNC: u64 = 1;
     const INVALIDATE: u64 = 2;
     const SYNC: u64 = 4;
+    let flags = flags & 0xFFFF_FFFF;
     if flags & !(ASYNC | INVALIDATE | SYNC) != 0 || flags & (ASYNC | SYNC) == ASYNC | SYNC {
         return Err(Errno::Einval);
     }

@@ -9,7 +9,7 @@ use crate::fs::flags::AtFlags;
 use crate::proc::clone::{self as new, CloneArgs, CloneFlags};
 use crate::proc::exec::arguments::{Arguments as Strings, List, STRING_MAX};
 use crate::proc::limits::Resource;
-use crate::proc::process::TREE;
+use crate::proc::process::{TREE, WORK_END};
 use crate::proc::signal::Signal;
 use crate::proc::tree::{News, What, Which};
 use crate::proc::{SIGCHLD, end, load, user, wait};
@@ -51,6 +51,9 @@ pub fn execveat(call: &mut Call<'_>, [dir, path, argv, envp, flags, _]: Argument
         return Err(Errno::Einval);
     }
     let path = user::path(path)?;
+    if path.is_empty() && !flags.contains(AtFlags::EMPTY_PATH) {
+        return Err(Errno::Enoent);
+    }
     let place = call.place(dir, &path)?;
     let stack = call.process().limits.lock().bound(Resource::Stack);
     let mut strings = Strings::new(&path, stack)?;
@@ -97,12 +100,8 @@ fn list(strings: &mut Strings, which: List, mut at: u64) -> Result<()> {
 }
 
 pub fn exit(call: &mut Call<'_>, [status, ..]: Arguments) -> Result<u64> {
-    let is_last = call.process().group().threads == 1;
-    if is_last {
-        end::begin(call.task, end::exited(status as u8));
-    } else {
-        call.task.alert(crate::proc::process::WORK_END);
-    }
+    call.task.status.store(end::exited(status as u8), Ordering::Relaxed);
+    call.task.note(WORK_END);
     Ok(0)
 }
 
@@ -193,7 +192,7 @@ pub fn waitid(call: &mut Call<'_>, [kind, id, info, options, usage, _]: Argument
     if options & !known != 0 || options & (WEXITED | WUNTRACED | WCONTINUED) == 0 {
         return Err(Errno::Einval);
     }
-    let which = match (kind, id as u32) {
+    let which = match (kind as u32, id as u32) {
         (0, _) => Which::Any,
         (1, pid) if pid as i32 > 0 => Which::Pid(pid),
         (2, 0) => Which::Group(TREE.lock().group(call.task.pid()).ok_or(Errno::Echild)?),

@@ -1,6 +1,6 @@
 //! Waiting for several files at once: `poll` and `select`.
 
-use super::clocks::{after, timespec, timeval, write_timespec};
+use super::clocks::{after, timespec, write_timespec};
 use super::signals::suspend_mask;
 use super::{Arguments, Call, descriptors};
 use crate::arch::x86_64::usercopy;
@@ -20,6 +20,8 @@ struct Wanted {
     /// `None`: there is no such file.
     file: Option<Ref<File>>,
     events: Events,
+    /// What makes it ready.
+    answers: Events,
     found: Events,
 }
 
@@ -54,7 +56,7 @@ fn look(wanted: &mut [Wanted], mut watch: Option<&mut Watch>) -> usize {
             Some(file) => file.ops().poll(file, watch.as_deref_mut()),
             None => Events::NVAL,
         };
-        one.found = now & (one.events | ALWAYS);
+        one.found = now & one.answers;
         if !one.found.is_empty() {
             ready += 1;
             // Whoever has found something does not wait.
@@ -79,7 +81,13 @@ fn poll_until(call: &Call<'_>, at: u64, count: u64, deadline_ns: u64) -> Result<
         // A negative one is left out.
         if fd as i32 >= 0 {
             let events = Events::from_bits_truncate(events as u16);
-            wanted.push(Wanted { file: files.get_file(fd as i32).ok(), events, found: Events::empty() });
+            let answers = events | ALWAYS;
+            wanted.push(Wanted {
+                file: files.get_file(fd as i32).ok(),
+                events,
+                answers,
+                found: Events::empty(),
+            });
             places.push(at + n * POLLFD + 6);
         } else {
             usercopy::copy_out(at + n * POLLFD + 6, &[0; 2])?;
@@ -132,9 +140,6 @@ pub fn ppoll(call: &mut Call<'_>, [fds, count, timeout, mask, size, _]: Argument
     again(result)
 }
 
-/// Most descriptors in a set.
-const SETS_MAX: u64 = 1 << 20;
-
 /// The three sets: what each asks for, and what answers it.
 const SETS: [(Events, Events); 3] = [
     (
@@ -149,10 +154,11 @@ const SETS: [(Events, Events); 3] = [
 ];
 
 fn select_until(call: &Call<'_>, count: u64, sets: [u64; 3], deadline: u64) -> Result<u64> {
-    if count as i32 as i64 != count as i64 || count > SETS_MAX {
+    if (count as i32) < 0 {
         return Err(Errno::Einval);
     }
     let table = call.process().files();
+    let count = (count & 0xFFFF_FFFF).min(table.capacity() as u64);
     let words = count.div_ceil(64) as usize;
     let mut bits: [Vec<u64>; 3] = [Vec::new(), Vec::new(), Vec::new()];
     for (set, bits) in sets.iter().zip(&mut bits) {
@@ -188,10 +194,11 @@ fn select_until(call: &Call<'_>, count: u64, sets: [u64; 3], deadline: u64) -> R
 fn chosen(table: &FdTable, bits: &[Vec<u64>; 3], count: u64) -> Result<(Vec<Wanted>, Vec<usize>)> {
     let (mut wanted, mut numbers) = (Vec::new(), Vec::new());
     for number in 0..count as usize {
-        let mut events = Events::empty();
-        for ((asks, _), bits) in SETS.iter().zip(bits) {
+        let (mut events, mut answers) = (Events::empty(), Events::empty());
+        for ((asks, answer), bits) in SETS.iter().zip(bits) {
             if bits[number / 64] >> (number % 64) & 1 != 0 {
                 events |= *asks;
+                answers |= *answer;
             }
         }
         if events.is_empty() {
@@ -199,14 +206,25 @@ fn chosen(table: &FdTable, bits: &[Vec<u64>; 3], count: u64) -> Result<(Vec<Want
         }
         room::reserve(&mut wanted, 1)?;
         room::reserve(&mut numbers, 1)?;
-        wanted.push(Wanted { file: Some(table.get_file(number as i32)?), events, found: Events::empty() });
+        let file = Some(table.get_file(number as i32)?);
+        wanted.push(Wanted { file, events, answers, found: Events::empty() });
         numbers.push(number);
     }
     Ok((wanted, numbers))
 }
 
 pub fn select(call: &mut Call<'_>, [count, read, write, except, timeout, _]: Arguments) -> Result<u64> {
-    let deadline = if timeout == 0 { NEVER } else { after(timeval(timeout)?) };
+    let deadline = match timeout {
+        0 => NEVER,
+        from => {
+            // Microseconds may be more than a second of them.
+            let [seconds, us]: [u64; 2] = usercopy::read(from)?;
+            if (seconds as i64) < 0 || (us as i64) < 0 {
+                return Err(Errno::Einval);
+            }
+            after(seconds.saturating_mul(1_000_000_000).saturating_add(us.saturating_mul(1000)))
+        }
+    };
     let result = select_until(call, count, [read, write, except], deadline);
     if timeout != 0 {
         let left = deadline.saturating_sub(Machine::now_ns());

@@ -54,6 +54,7 @@ fn may_change(call: &Call<'_>, other: &Process) -> Result<()> {
 pub fn sched_getaffinity(call: &mut Call<'_>, [tid, size, to, ..]: Arguments) -> Result<u64> {
     let (_, thread) = thread(call, tid)?;
     let allowed = thread.allowed().and(&schedule::online());
+    let size = size & 0xFFFF_FFFF;
     let highest = schedule::online().iter().last().unwrap_or(0);
     let len = (highest / 64 + 1) * 8;
     if size < len as u64 || size % 8 != 0 {
@@ -71,7 +72,7 @@ pub fn sched_setaffinity(call: &mut Call<'_>, [tid, size, from, ..]: Arguments) 
     let (process, thread) = thread(call, tid)?;
     may_change(call, &process)?;
     let mut set = CpuSet::EMPTY;
-    for n in 0..size.min(MAX_CPUS as u64 / 8) {
+    for n in 0..(size & 0xFFFF_FFFF).min(MAX_CPUS as u64 / 8) {
         let byte: u8 = usercopy::read(from + n)?;
         (0..8).filter(|bit| byte >> bit & 1 != 0).for_each(|bit| set.insert(n as usize * 8 + bit));
     }
@@ -111,7 +112,7 @@ pub fn sched_setscheduler(call: &mut Call<'_>, [tid, policy, from, ..]: Argument
     let (process, thread) = thread(call, tid)?;
     may_change(call, &process)?;
     let priority: u32 = usercopy::read(from)?;
-    let policy = match (policy & !RESET_ON_FORK, priority) {
+    let policy = match (policy & 0xFFFF_FFFF & !RESET_ON_FORK, priority) {
         (SCHED_OTHER, 0) => Policy::Normal(nice(&thread)),
         (SCHED_BATCH, 0) => Policy::Batch(nice(&thread)),
         (SCHED_IDLE, 0) => Policy::Idle,
@@ -136,7 +137,7 @@ pub fn sched_get_priority_min(_: &mut Call<'_>, [policy, ..]: Arguments) -> Resu
 }
 
 fn priorities(policy: u64) -> Result<(u64, u64)> {
-    match policy {
+    match policy & 0xFFFF_FFFF {
         SCHED_FIFO | SCHED_RR => Ok((1, 99)),
         SCHED_OTHER | SCHED_BATCH | SCHED_IDLE => Ok((0, 0)),
         _ => Err(Errno::Einval),
@@ -149,6 +150,7 @@ fn nice(thread: &ThreadRef) -> i8 {
 
 /// The threads that `getpriority` and `setpriority` are about.
 fn meant(call: &Call<'_>, which: u64, who: u64) -> Result<alloc::vec::Vec<(Ref<Process>, ThreadRef)>> {
+    let which = which & 0xFFFF_FFFF;
     let mut found = alloc::vec::Vec::new();
     if which == 0 {
         crate::mm::vma::room::reserve(&mut found, 1)?;
@@ -203,7 +205,7 @@ fn write_limit(to: u64, limit: Limit) -> Result<()> {
 }
 
 pub fn getrlimit(call: &mut Call<'_>, [resource, to, ..]: Arguments) -> Result<u64> {
-    let limit = call.process().limits.lock().get(Resource::new(resource)?);
+    let limit = call.process().limits.lock().get(Resource::new(resource & 0xFFFF_FFFF)?);
     write_limit(to, limit).map(|()| 0)
 }
 
@@ -212,13 +214,18 @@ pub fn setrlimit(call: &mut Call<'_>, [resource, from, ..]: Arguments) -> Result
 }
 
 pub fn prlimit64(call: &mut Call<'_>, [pid, resource, new, old, ..]: Arguments) -> Result<u64> {
-    let resource = Resource::new(resource)?;
+    let resource = Resource::new(resource & 0xFFFF_FFFF)?;
     let process = match pid as u32 {
         0 => call.process().clone(),
         pid => TREE.lock().get(pid).cloned().ok_or(Errno::Esrch)?,
     };
     if process.pid != call.task.pid() {
-        may_change(call, &process)?;
+        let (mine, theirs) = (call.process().credentials(), process.credentials());
+        let is_same = [theirs.uid, theirs.effective_uid, theirs.saved_uid] == [mine.uid; 3]
+            && [theirs.gid, theirs.effective_gid, theirs.saved_gid] == [mine.gid; 3];
+        if !is_same && mine.effective_uid != 0 {
+            return Err(Errno::Eperm);
+        }
     }
     let wanted = if new == 0 { None } else { Some(usercopy::read::<[u64; 2]>(new)?) };
     let before = {
@@ -294,12 +301,17 @@ const FUTEX_PRIVATE: u64 = 128;
 const FUTEX_CLOCK_REALTIME: u64 = 256;
 
 pub fn futex(_: &mut Call<'_>, [word, operation, value, timeout, word2, value3]: Arguments) -> Result<u64> {
+    let operation = operation & 0xFFFF_FFFF;
     let command = operation & !(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME);
     let value = value as u32;
     match command {
         FUTEX_WAIT => {
             let deadline = if timeout == 0 { NEVER } else { after(timespec(timeout)?) };
-            words::wait(word, value, words::ANY, deadline).map(|()| 0)
+            let result = words::wait(word, value, words::ANY, deadline).map(|()| 0);
+            // Begun again behind a handler it would wait for all of it again.
+            result.map_err(|error| {
+                if error == Errno::Erestart && timeout != 0 { Errno::Erestartnohand } else { error }
+            })
         }
         FUTEX_WAIT_BITSET => {
             let deadline = match timeout {

@@ -76,6 +76,7 @@ pub fn rt_sigprocmask(call: &mut Call<'_>, [how, new, old, size, ..]: Arguments)
     };
     if wanted.is_some() {
         call.task.look_again();
+        send::pass_on(call.process());
     }
     if old != 0 {
         usercopy::write(old, &before.bits())?;
@@ -234,6 +235,7 @@ pub fn rt_sigtimedwait(call: &mut Call<'_>, [set, info, timeout, size, ..]: Argu
         call.task.signals.lock().mask.end_wait();
         found = take();
         call.task.look_again();
+        send::pass_on(call.process());
         if found.is_none() {
             return Err(if slept.is_ok() { Errno::Eagain } else { Errno::Eintr });
         }

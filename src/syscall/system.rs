@@ -112,6 +112,7 @@ pub fn syslog(_: &mut Call<'_>, [kind, ..]: Arguments) -> Result<u64> {
 pub fn getrandom(_: &mut Call<'_>, [to, len, flags, ..]: Arguments) -> Result<u64> {
     const NONBLOCK: u64 = 1;
     const KNOWN: u64 = 7;
+    let flags = flags & 0xFFFF_FFFF;
     const PIECE: usize = 256;
     if flags & !KNOWN != 0 {
         return Err(Errno::Einval);
@@ -143,7 +144,7 @@ pub fn arch_prctl(_: &mut Call<'_>, [code, address, ..]: Arguments) -> Result<u6
     const SET_FS: u64 = 0x1002;
     const GET_FS: u64 = 0x1003;
     const GET_GS: u64 = 0x1004;
-    match code {
+    match code & 0xFFFF_FFFF {
         SET_FS | SET_GS if address >= USER_END => return Err(Errno::Eperm),
         SET_FS => Base::Fs.set(address),
         SET_GS => Base::Gs.set(address),
@@ -166,7 +167,7 @@ pub fn prctl(call: &mut Call<'_>, [option, a, ..]: Arguments) -> Result<u64> {
     const GET_CHILD_SUBREAPER: u64 = 37;
     const SET_NO_NEW_PRIVS: u64 = 38;
     const GET_NO_NEW_PRIVS: u64 = 39;
-    match option {
+    match option & 0xFFFF_FFFF {
         GET_DUMPABLE => Ok(1),
         SET_DUMPABLE if a <= 1 => Ok(0),
         GET_KEEPCAPS | GET_NO_NEW_PRIVS => Ok(0),

@@ -12,6 +12,7 @@ use crate::proc::limits::Resource;
 use crate::proc::send;
 use crate::proc::signal::{Info, Signal};
 use crate::proc::user::{Span, Spans};
+use crate::sync::interrupt;
 use alloc::vec::Vec;
 
 /// The most that one call moves, as on Linux (`MAX_RW_COUNT`).
@@ -124,7 +125,7 @@ pub fn fadvise64(call: &mut Call<'_>, [fd, _, _, advice, ..]: Arguments) -> Resu
     if file.ops().is_stream() {
         return Err(Errno::Espipe);
     }
-    if advice > 5 { Err(Errno::Einval) } else { Ok(0) }
+    if advice as u32 > 5 { Err(Errno::Einval) } else { Ok(0) }
 }
 
 /// Bytes that are moved at once from one file to another.
@@ -136,6 +137,9 @@ pub fn sendfile(call: &mut Call<'_>, [to, from, offset, len, ..]: Arguments) -> 
         return Err(Errno::Einval);
     }
     let mut at = if offset == 0 { None } else { Some(usercopy::read::<u64>(offset)?) };
+    if at.is_none() && from.ops().is_stream() {
+        return Err(Errno::Einval);
+    }
     let result = copy(call, &from, &to, &mut at, count(len));
     if let Some(at) = at {
         usercopy::write(offset, &at)?;
@@ -148,6 +152,9 @@ fn copy(call: &Call<'_>, from: &File, to: &File, at: &mut Option<u64>, len: usiz
     buffer.resize(PIECE.min(len), 0);
     let mut done = 0;
     while done < len {
+        if done > 0 && interrupt::is_pending() {
+            break;
+        }
         let wanted = (len - done).min(buffer.len());
         let begin = at.map_or_else(|| from.position(), |at| at);
         let got = match from.read_at(&mut io::Into::new(&mut buffer[..wanted]), begin) {

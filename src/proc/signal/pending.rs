@@ -59,6 +59,11 @@ impl<C> Pending<C> {
         self.set
     }
 
+    /// Whether as many wait here as may.
+    pub fn is_full(&self, most: usize) -> bool {
+        self.free == NONE && self.slots.len() >= most
+    }
+
     /// Whether another of this signal would be dropped.
     pub const fn has(&self, signal: Signal) -> bool {
         !signal.is_realtime() && self.set.contains(signal)
