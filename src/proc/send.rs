@@ -79,11 +79,12 @@ fn post(process: &Ref<Process>, task: Option<&Task>, info: Info, is_forced: bool
         None => {
             let charge = (!group.pending.is_full(QUEUED_MAX)).then_some(());
             group.pending.push(info, charge, true)?;
-            let candidates = group.iter().map(candidate);
-            if let Some(found) = send::pick(signal, candidates) {
-                if let Some(task) = group.iter().nth(found) {
-                    tell(&group, task, signal);
-                }
+            let picked = send::pick(signal, group.iter().map(candidate));
+            // Who was told of something before may have found nothing, it having been taken back, and be asleep again.
+            let told = picked.and_then(|found| group.iter().nth(found));
+            let told = told.or_else(|| group.iter().find(|one| !one.blocked().contains(signal)));
+            if let Some(task) = told {
+                tell(&group, task, signal);
             }
         }
     }

@@ -24,12 +24,14 @@ EPOCH = 1735689600
 DIRECTORY, REGULAR, LINK = 0o040000, 0o100000, 0o120000
 
 INIT = """#!/bin/sh
-# The first process. What it becomes is the shell; when that ends, the kernel's monitor comes.
+# The first process. It begins a shell; when that ends, so does this, and the kernel's monitor comes. The shell is a
+# process of its own because nobody could continue a job whose parent is the first process.
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root TERM="${TERM:-vt100}" ENV=/etc/profile
 hostname sis
 cat /etc/motd
 cd "$HOME"
-exec /bin/sh
+/bin/sh
+exit $?
 """
 
 MOTD = """\

@@ -202,6 +202,8 @@ struct State {
 pub struct Pipe<E: Env, N: Notify = ()> {
     env: E,
     notify: N,
+    /// Who opens it waits for somebody at the other end: a FIFO.
+    waits: bool,
     state: Mutex<State>,
     read_line: Line,
     write_line: Line,
@@ -240,7 +242,7 @@ impl<E: Env, N: Notify> Pipe<E, N> {
         };
         let state = Mutex::new(Rank::Pipe, state);
         let [read_line, write_line, open_line] = [const { Line::new() }; 3];
-        Ok(Self { env, notify, state, read_line, write_line, open_line })
+        Ok(Self { env, notify, waits: ends == 0, state, read_line, write_line, open_line })
     }
 
     fn line(&self, what: For) -> &Line {

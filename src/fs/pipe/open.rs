@@ -49,10 +49,10 @@ impl<E: Env, N: Notify> Pipe<E, N> {
         Self::new(env, notify, 0)
     }
 
-    /// Opens an end of a FIFO. EINTR, ENXIO: then it is not open.
+    /// Opens an end of a FIFO, or once more one of a pair, which waits for nobody. EINTR, ENXIO: then it is not open.
     pub fn open(&self, access: Access, caller: &dyn Caller) -> Result<Opened, Error> {
         let mut state = self.state.lock();
-        if access == Access::Write && state.readers == 0 && caller.is_impatient() {
+        if self.waits && access == Access::Write && state.readers == 0 && caller.is_impatient() {
             return Err(Error::NoReader);
         }
         let opened = Opened { writer_opens: if state.writers == 0 { state.writer_opens } else { u64::MAX } };
@@ -72,7 +72,7 @@ impl<E: Env, N: Notify> Pipe<E, N> {
             Access::Both => (1, 0),
         };
         let (there, before) = peers(&state);
-        if there != 0 || caller.is_impatient() {
+        if there != 0 || !self.waits || caller.is_impatient() {
             return Ok(opened);
         }
         while peers(&state).1 == before {

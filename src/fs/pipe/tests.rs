@@ -569,3 +569,22 @@ fn changes_are_told() {
     pipe.close(Access::Write);
     assert_ne!(count.0.load(SeqCst), told);
 }
+
+/// A pair is opened again by `/dev/fd`: also when whoever wrote has written and gone.
+#[test]
+fn a_pair_that_is_opened_again_waits_for_nobody() {
+    let (host, pipe) = pair();
+    pipe.write(3, &mut &b"abc"[..], &Patient).unwrap();
+    pipe.close(Access::Write);
+    pipe.open(Access::Read, &Patient).unwrap();
+    let mut bytes = [0; 8];
+    assert_eq!(pipe.read(8, &mut &mut bytes[..], &Patient), Ok(3));
+    assert_eq!(pipe.read(8, &mut &mut bytes[..], &Patient), Ok(0), "the end");
+    pipe.open(Access::Write, &Impatient).unwrap();
+    pipe.close(Access::Write);
+    pipe.close(Access::Read);
+    pipe.open(Access::Write, &Patient).unwrap();
+    pipe.close(Access::Write);
+    pipe.open(Access::Read, &Patient).unwrap();
+    assert_frames_back(host, pipe);
+}
