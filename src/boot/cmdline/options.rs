@@ -84,7 +84,7 @@ pub const KNOWN_OPTIONS: &[KnownOption] = &[
     bare("strace", "log every system call"),
     value("failalloc", "N", "make memory allocations fail, for tests"),
     bare("monitor", "start the kernel's monitor instead of init"),
-    value("exercise", "N", "a test hook: steps of the self-tests files-fsx and files-stress"),
+    value("exercise", "N", "a test hook: steps of files-fsx and files-stress"),
     either("selftest", "NAME,...", "run the tests built into the kernel, then end"),
     value("panic", "halt|reboot|exit", "what to do after a panic (default halt)"),
 ];

@@ -72,17 +72,22 @@ fn with_tmpfs(test: impl FnOnce(&Caller<'_>) -> Outcome) -> Outcome {
     outcome.and(check(left == (0, 1), "pages or inodes are left"))
 }
 
-/// No fewer frames are free after a test than before. There may be more: on many CPUs somebody else may just have ended.
+/// Frames that others may have taken in the meantime: the heap keeps a slab of each size at hand, and everybody has some of
+/// them. Whoever loses something at each hundredth step has lost many more.
+const OTHERS: u64 = 16;
+
+/// Hardly fewer frames are free after a test than before. There may be more: on many CPUs somebody else may just have ended.
 fn nothing_lost(test: impl FnOnce() -> Outcome) -> Outcome {
     settle();
     let before = frames::free_frames();
     let outcome = test();
     settle();
     let after = frames::free_frames();
-    if after < before {
+    let is_good = after + OTHERS >= before;
+    if !is_good {
         error!(target: "selftest", "{before} frames were free, {after} are");
     }
-    outcome.and(check(after >= before, "frames are missing"))
+    outcome.and(check(is_good, "frames are missing"))
 }
 
 /// One file, by one thread.
