@@ -33,6 +33,8 @@ pub mod end;
 #[cfg(target_os = "none")]
 pub mod futex;
 #[cfg(target_os = "none")]
+pub mod hog;
+#[cfg(target_os = "none")]
 pub mod load;
 #[cfg(target_os = "none")]
 pub mod process;

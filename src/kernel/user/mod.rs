@@ -27,6 +27,7 @@ use crate::boot::layout::USER_END;
 use crate::mm::pressure;
 use crate::mm::vma::Error;
 use crate::platform::pc::vectors;
+use crate::proc::hog;
 use crate::task::context;
 use crate::task::fault::Answer;
 use crate::tty::console;
@@ -107,9 +108,9 @@ pub fn init() {
     info!(target: "user", "copies by {chosen}: a page takes {words} ticks by words, {bytes} by bytes");
 }
 
-/// From here on, when memory is out, it is decided here who has to go: the program that has most of it.
+/// From here on, when memory is out, it is decided here who has to go: the process that has most of it, or the flat program.
 pub fn choose_victims() {
-    pressure::set_victim_chooser(Some(running::victim));
+    pressure::set_victim_chooser(Some(|| hog::victim().or_else(running::victim)));
 }
 
 /// Where a program of that memory begins: with the address of its data in rdi, and FS and GS in its stack.
