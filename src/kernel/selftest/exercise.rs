@@ -15,9 +15,9 @@ use crate::fs::super_block::StatFs;
 use crate::fs::{self, mapped, pipe, tmpfs};
 use crate::kernel::user::space::Space;
 use crate::kernel::{boot_info, files};
-use crate::mm::frames;
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{MapFlags, Mapping};
+use crate::mm::{frames, heap};
 use crate::sync::checks;
 use crate::task::{self, JoinHandle, Policy};
 use alloc::boxed::Box;
@@ -79,10 +79,12 @@ const OTHERS: u64 = 16;
 /// Hardly fewer frames are free after a test than before. There may be more: on many CPUs somebody else may just have ended.
 fn nothing_lost(test: impl FnOnce() -> Outcome) -> Outcome {
     settle();
-    let before = frames::free_frames();
+    heap::drain_all();
+    let before = frames::all_free_frames();
     let outcome = test();
     settle();
-    let after = frames::free_frames();
+    heap::drain_all();
+    let after = frames::all_free_frames();
     let is_good = after + OTHERS >= before;
     if !is_good {
         error!(target: "selftest", "{before} frames were free, {after} are");

@@ -47,9 +47,14 @@ fn empty_slabs() -> Outcome {
 fn to_the_mark() -> Outcome {
     const MOST: u64 = (256 << 20) / PAGE_SIZE;
     let is_small = frames::managed_frames() < MOST;
-    // Something to be given back on the way.
-    let mut spare: Vec<u8> = Vec::new();
-    spare.try_reserve_exact(3000).map_err(|_| "no memory")?;
+    // Something to be given back on the way: more than a CPU keeps at hand of that size.
+    let mut spare: Vec<Vec<u8>> = Vec::new();
+    spare.try_reserve_exact(256).map_err(|_| "no memory")?;
+    for _ in 0..256 {
+        let mut piece = Vec::new();
+        piece.try_reserve_exact(3000).map_err(|_| "no memory")?;
+        spare.push(piece);
+    }
     drop(spare);
     let so_far = pressure::reclaimed();
     let (mut last, mut count) = (0, 0);
