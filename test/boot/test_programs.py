@@ -13,6 +13,7 @@ from tools import initramfs
 PROMPT = "@@> "
 # What is not there is told of in the log, between what programs print.
 SHELL = "console=ttyS0 loglevel=3 initrd=initramfs.img"
+LOUD = SHELL.replace("loglevel=3 ", "")
 
 
 class Shell:
@@ -87,14 +88,18 @@ def jobs(t, smp):
     guest.send("\x03")
     shell.answer()
     check(shell.run("echo $?") == "130\n", "^C has not ended a loop")
-    shell.start("sh -c 'echo begun; exec sleep 1000'", "\nbegun")
+    # What it says when it goes on tells that it has the terminal again.
+    shell.start("sh -c 'trap \"echo goes on\" CONT; echo begun; while :; do sleep 0.1; done'", "\nbegun")
     guest.send("\x1a")
     shell.answer()
     check("Stopped" in shell.run("jobs"), "^Z has not stopped it")
-    shell.run("bg")
+    guest.send("bg\n")
+    guest.expect("\ngoes on", 60)
+    guest.send("\n")
+    shell.answer()
     check("Running" in shell.run("jobs"), "bg has not continued it")
     guest.send("fg\n")
-    guest.expect("sleep 1000")
+    guest.expect("\ngoes on", 60)
     guest.send("\x03")
     shell.answer()
     check(shell.run("jobs") == "", "it is still there")
@@ -127,7 +132,7 @@ def bash(t, smp):
 def init_ends(t, how):
     """Never a silent stop."""
     if how in ("exit", "signal"):
-        shell = Shell(t)
+        shell = Shell(t, cmdline=LOUD)
         shell.guest.send("exit 3\n" if how == "exit" else "trap - SEGV; kill -SEGV $$; exit 4\n")
         guest, said = shell.guest, "exit status [34]|signal"
     else:
@@ -135,7 +140,7 @@ def init_ends(t, how):
         if busybox is None:
             raise Skip("no static busybox here, and none to be fetched")
         files = {"bad": (b"\x7fELF" + bytes(100), 0o755)}
-        line = f"{SHELL} init={'/nowhere' if how == 'missing' else '/bad'}"
+        line = f"{LOUD} init={'/nowhere' if how == 'missing' else '/bad'}"
         guest = t.start({"initramfs.img": initramfs.make(busybox, bash, files)}, cmdline=line)
         said = r"/nowhere: no such file" if how == "missing" else r"/bad: no program that can be run"
     found = guest.prompt(timeout=120)
@@ -151,7 +156,7 @@ def forks(t, smp):
     shell.run("for i in 1 2 3 4 5; do /bin/true; done; free")
 
     def free():
-        return int(shell.run("sync; grep MemFree /proc/meminfo").split()[1])
+        return int(shell.run("echo 3 > /proc/sys/vm/drop_caches; grep MemFree /proc/meminfo").split()[1])
 
     before = free()
     found = shell.run("i=0; while [ $i -lt 200 ]; do /bin/true || echo bad; i=$((i+1)); done; echo $i", timeout=300)

@@ -9,6 +9,7 @@ extern crate alloc;
 
 use super::env::{Env, Error, FileId};
 use super::limits::{BACKGROUND_PERCENT, EXPIRE_NS, LIMIT_PERCENT, Limits, PERIOD_NS, Pace};
+use crate::sync::parker::NEVER;
 use crate::sync::{Rank, SpinLock, WaitQueue};
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -216,8 +217,11 @@ impl<E: Env> Cache<E> {
         self.work.wake_all();
     }
 
-    /// When the write-back thread looks next, if nobody wakes it.
+    /// When the write-back thread looks next, if nobody wakes it; not at all as long as nothing is dirty.
     pub fn next_look(&self) -> u64 {
+        if self.list.lock().dirty.is_empty() {
+            return NEVER;
+        }
         self.env.now_ns().saturating_add(self.period_ns.load(Ordering::Relaxed).max(PERIOD_LEAST_NS))
     }
 
@@ -320,9 +324,19 @@ impl<E: Env> Cache<E> {
     pub(super) fn became_dirty(&self, member: &(dyn Member + 'static)) {
         let membership = member.membership();
         let now = self.env.now_ns();
-        let mut list = self.list.lock();
-        if Self::queue_dirty(&mut list, Pointer(NonNull::from(member)), membership) {
-            membership.dirty_since_ns.store(now, Ordering::Relaxed);
+        let is_first = {
+            let mut list = self.list.lock();
+            let was_idle = list.dirty.is_empty();
+            let is_new = Self::queue_dirty(&mut list, Pointer(NonNull::from(member)), membership);
+            if is_new {
+                membership.dirty_since_ns.store(now, Ordering::Relaxed);
+            }
+            was_idle && is_new
+        };
+        if is_first {
+            // The write-back thread looks at no clock as long as there is nothing to be written.
+            self.hurried.store(true, Ordering::SeqCst);
+            self.work.wake_all();
         }
     }
 
