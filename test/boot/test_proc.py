@@ -63,7 +63,7 @@ def files(t, smp):
     for path, said in ((f"/proc/{own}/exe", "no such file"), ("/proc/99999999/stat", "no such file"), ("/dev/stdin", "no such file")):
         check(said in cat(path), cat(path))
     check(guest.command(f"cat /proc/{own}/cmdline").strip() == "", "a thread of the kernel's has arguments")
-    check(re.search(r" root -> /$", guest.command(f"ls /proc/{own}"), re.MULTILINE), "no root")
+    check(re.search(r"-> /$", guest.command(f"stat /proc/{own}/root"), re.MULTILINE), "no root")
 
     check(cat("/proc/sys/kernel/hostname").strip() == "sis", cat("/proc/sys/kernel/hostname"))
     guest.command("write /proc/sys/kernel/hostname box")

@@ -14,6 +14,8 @@ PROMPT = "@@> "
 # What is not there is told of in the log, between what programs print.
 SHELL = "console=ttyS0 loglevel=3 initrd=initramfs.img"
 LOUD = SHELL.replace("loglevel=3 ", "")
+# What a job says, and not its own text.
+GOES_ON = re.compile("(?<!echo )goes on")
 
 
 class Shell:
@@ -94,12 +96,12 @@ def jobs(t, smp):
     shell.answer()
     check("Stopped" in shell.run("jobs"), "^Z has not stopped it")
     guest.send("bg\n")
-    guest.expect("\ngoes on", 60)
+    guest.expect(GOES_ON, 60)
     guest.send("\n")
     shell.answer()
     check("Running" in shell.run("jobs"), "bg has not continued it")
     guest.send("fg\n")
-    guest.expect("\ngoes on", 60)
+    guest.expect(GOES_ON, 60)
     guest.send("\x03")
     shell.answer()
     check(shell.run("jobs") == "", "it is still there")
@@ -134,7 +136,7 @@ def init_ends(t, how):
     if how in ("exit", "signal"):
         shell = Shell(t, cmdline=LOUD)
         shell.guest.send("exit 3\n" if how == "exit" else "trap - SEGV; kill -SEGV $$; exit 4\n")
-        guest, said = shell.guest, "exit status [34]|signal"
+        guest, said = shell.guest, "exit status 3" if how == "exit" else "exit status 139"
     else:
         busybox, bash = initramfs.programs()
         if busybox is None:
@@ -164,7 +166,8 @@ def forks(t, smp):
     found = shell.run("i=0; while [ $i -lt 40 ]; do sleep 0.2 & i=$((i+1)); done; wait; echo all", timeout=300)
     check("all\n" in found, found)
     after = free()
-    check(abs(before - after) < 1024, f"{before} kB free before, {after} kB after")
+    # Stacks are kept for threads to come, and slabs for their like.
+    check(abs(before - after) < 4096, f"{before} kB free before, {after} kB after")
 
 
 @test("memory-hog", smp=[1, 4])
