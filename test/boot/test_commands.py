@@ -38,7 +38,8 @@ def reaches_prompt(command, timeout=120):
     try:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
-            while b"\nsis> " not in text:
+            # The monitor's, or that of the shell from the initramfs.
+            while not re.search(rb"\n(sis> |~ # )", text):
                 left = deadline - time.monotonic()
                 data = os.read(process.stdout.fileno(), 65536) if left > 0 and selector.select(left) else b""
                 if not data:

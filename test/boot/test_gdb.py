@@ -300,7 +300,7 @@ def entry(t):
     # The line is typed once the kernel has set up the UART, which empties it.
     text = make_gdb(t, *marked("bt", "x/i $pc", "sis bootinfo", "sis dmesg", "sis pt $pc"), "tbreak kernel_main", "continue",
                     *marked("sis dmesg 1"), "tbreak sis::monitor::shell::run", "continue", "sis console echo typed", f"tbreak {ECHO}",
-                    "continue", *marked("info symbol $pc", "sis console"))
+                    "continue", *marked("info symbol $pc", "sis console"), CMDLINE="console=tty0 console=ttyS0 monitor")
     check(re.match(r"#0 +_start \(\) at .*asm/entry\.S:\d+", part(text, "bt")), f"make gdb does not stop at _start:\n{text}")
     check(len(frames(part(text, "bt"))) == 1, f"the backtrace goes on past _start:\n{text}")
     check(re.search(r"<_start>:\s+cli", part(text, "x/i $pc")), f"this is not the first instruction:\n{text}")

@@ -7,7 +7,7 @@ from lib.guest import SLOW
 from lib.harness import check, test
 
 
-@test("profile", alone=True)
+@test("profile", alone=True, level="matrix")
 def profile(t):
     """The rows of a profile come to what the row itself is, and name the functions that it is about."""
     t.machine()  # skips where there is no firmware
