@@ -8,7 +8,8 @@
  *   trap_interrupt vectors 32 to 255: the same, but for what is called
  *   trap_paranoid  #DB, NMI, #DF and #MC come at any instruction, also between SYSCALL and its SWAPGS, where CS is
  *                  already ours and GS still the user's. It believes nothing: it saves the base, whatever it is,
- *                  and loads ours, which waits at the top of the interrupt stack
+ *                  and loads ours, which waits at the top of the interrupt stack. From there a #DB of ring 3's, where GS
+ *                  is the user's for certain, goes on the thread's own stack (trap_debug_user): what follows may sleep
  *
  * Mode   long, CPL 0, IF=0 (all are interrupt gates)
  * Calls  trap_handler (src/kernel/traps.rs), or interrupt_handler (src/platform/pc/vectors.rs)

@@ -5,7 +5,7 @@
  * GS     the user's until SWAPGS
  * In     rax = number, rdi rsi rdx r10 r8 r9 = arguments; by SYSCALL, rcx = user RIP, r11 = user RFLAGS
  * Out    rax = result or -errno; by SYSCALL, rcx and r11 clobbered; every other register as it was
- * Calls  syscall_handler (src/kernel/user/calls.rs), with interrupts on
+ * Calls  syscall_handler (src/task/context.rs), with interrupts on
  * Source Intel SDM vol. 2 SYSCALL, SYSRET, SWAPGS; vol. 3 §5.8.8; AMD APM vol. 2 §6.1.1
  *
  * SYSCALL changes RIP, CS, SS and RFLAGS, and not RSP: for a few instructions the kernel runs on a stack that any

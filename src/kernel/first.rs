@@ -20,7 +20,7 @@ use crate::mm::frames;
 use crate::platform::pc::clock;
 use crate::proc::end::{self, Hooks};
 use crate::proc::exec::arguments::{Arguments, List};
-use crate::proc::limits::{INFINITY, Limits, Resource};
+use crate::proc::limits::Limits;
 use crate::proc::load;
 use crate::proc::process::{self, Parts, Process, TREE, Task};
 use crate::proc::run::Begin;
@@ -122,16 +122,12 @@ fn start() -> Result<()> {
     let number = TREE.lock().reserve()?;
     assert!(number == INIT, "the first process comes first");
     let processes = (frames::managed_frames() / 32).clamp(64, 16_384);
-    let mut limits = Limits::first(processes);
-    debug_assert!(limits.soft(Resource::Cpu) == INFINITY);
-    let nice = crate::proc::limits::Limit { soft: 0, hard: 0 };
-    limits.set(Resource::Nice, nice, true)?;
     let parts = Parts {
         memory: None,
         files: Ref::with_last(FdTable::new()?)?,
         place: Ref::new(FsContext::new(&caller.context.root())?)?,
         credentials: caller.credentials.clone(),
-        limits,
+        limits: Limits::first(processes),
         actions: Actions::new(),
         terminal: 0,
     };

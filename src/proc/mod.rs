@@ -20,7 +20,7 @@ pub mod tree;
 pub mod vdso;
 
 /// The signal that tells a parent of its child.
-pub const SIGCHLD: u8 = 17;
+pub const SIGCHLD: u8 = signal::Signal::CHLD.number();
 
 #[cfg(target_os = "none")]
 pub mod alarm;

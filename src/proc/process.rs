@@ -191,7 +191,7 @@ pub struct Group {
     pub stopped: Option<u8>,
     /// An `execve` goes on alone, as this thread.
     pub executing: Option<u32>,
-    /// `clone` of `CLONE_SIGHAND` without `CLONE_THREAD` shares these; nobody does.
+    /// It is the first process's.
     pub is_init: bool,
 }
 

@@ -19,17 +19,17 @@ const QUEUED_MAX: usize = 1024;
 
 /// Sends a signal to a process: one of its threads takes it.
 pub fn to_process(process: &Ref<Process>, info: Info) {
-    let _ = post(process, None, info, false);
+    let _ = post(process, None, info);
 }
 
 /// Sends a signal to one thread.
-pub fn to_thread(task: &Ref<Task>, info: Info) {
-    let _ = post(&task.process, Some(task), info, false);
+pub fn to_thread(task: &Task, info: Info) {
+    let _ = post(&task.process, Some(task), info);
 }
 
 /// The same, for who wants to know if it was lost (EAGAIN).
 pub fn queue(process: &Ref<Process>, task: Option<&Task>, info: Info) -> Result<()> {
-    post(process, task, info, false)
+    post(process, task, info)
 }
 
 /// Sends the thread that runs a signal about what it did itself, which it cannot miss.
@@ -42,7 +42,7 @@ pub fn force(task: &Task, info: Info) {
     task.note(WORK_SIGNAL);
 }
 
-fn post(process: &Ref<Process>, task: Option<&Task>, info: Info, is_forced: bool) -> Result<()> {
+fn post(process: &Ref<Process>, task: Option<&Task>, info: Info) -> Result<()> {
     let signal = info.signal();
     let mut group = process.group();
     if group.threads == 0 {
@@ -62,7 +62,7 @@ fn post(process: &Ref<Process>, task: Option<&Task>, info: Info, is_forced: bool
         Some(task) => task.signals.lock().mask,
         None => group.iter().last().map(|one| one.signals.lock().mask).unwrap_or_default(),
     };
-    if send::is_ignored(signal, &group.actions, &first_mask, group.is_init, is_forced) {
+    if send::is_ignored(signal, &group.actions, &first_mask, group.is_init, false) {
         return Ok(());
     }
     match task {
@@ -237,9 +237,4 @@ pub fn has_news(task: &Task) -> bool {
             deliver::is_needed(&mine.pending, &group.pending, mine.mask.now()) || group.end.is_some()
         }
     }
-}
-
-/// Sends the thread that runs a signal about a call of its own, which it may ignore or block.
-pub fn force_unless_ignored(task: &Task, info: Info) {
-    let _ = post(&task.process, Some(task), info, false);
 }

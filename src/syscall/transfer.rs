@@ -35,7 +35,7 @@ fn wrote(call: &Call<'_>, result: Result<usize>) -> Result<u64> {
         Err(Errno::Efbig) if limit(call) != u64::MAX => Signal::XFSZ,
         _ => return result.map(|done| done as u64),
     };
-    send::force_unless_ignored(call.task, Info::kernel(signal));
+    send::to_thread(call.task, Info::kernel(signal));
     result.map(|done| done as u64)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Who holds an address from a program calls these and nothing else. A range that wraps or leaves the user's half is a
 //! [`Fault`] before any of it is touched; a page that is not there, or does not allow it, is one when it is reached,
-//! unless the owner of the address space brings it (`kernel::user::page_fault`). May fault and therefore sleep: no
+//! unless the owner of the address space brings it (`task::fault::page_fault`). May fault and therefore sleep: no
 //! spin lock is held, and interrupts are on.
 
 use crate::boot::layout::USER_END;
