@@ -103,8 +103,9 @@ pub fn init(initrd: &[u8]) {
     };
     super::procfs::init();
     if !initrd.is_empty() {
-        unpack(files, initrd);
-        give_back_initrd();
+        if unpack(files, initrd) {
+            give_back_initrd();
+        }
     }
     if !pagecache::live::start_write_back() {
         error!(target: "files", "no memory for the write-back thread");
@@ -167,9 +168,9 @@ fn give_back_initrd() {
     }
 }
 
-/// The initrd becomes files.
-fn unpack(files: &'static Files, image: &[u8]) {
-    let Some(caller) = caller() else { return };
+/// The initrd becomes files. False if not all of it does: then it stays in memory, to be looked at.
+fn unpack(files: &'static Files, image: &[u8]) -> bool {
+    let Some(caller) = caller() else { return false };
     let umask = files.context.set_umask(0);
     let mut unpacker = Unpacker::new(caller, &files.root);
     let start_ns = Machine::now_ns();
@@ -177,6 +178,7 @@ fn unpack(files: &'static Files, image: &[u8]) {
     let times = unpacker.finish();
     files.context.set_umask(umask);
     fs::tidy();
+    let is_whole = result.is_ok();
     match result {
         Ok(found) => info!(
             target: "files",
@@ -192,4 +194,5 @@ fn unpack(files: &'static Files, image: &[u8]) {
     if let Err(error) = times {
         error!(target: "files", "initrd: directories' times: {error}");
     }
+    is_whole
 }

@@ -6,7 +6,8 @@ use super::parse::Words;
 use crate::kernel::idle;
 use crate::sync::{Mutex, Rank};
 use crate::task::{self, Name, Policy, Thread, spawn};
-use crate::tty::{console, serial};
+use crate::tty::console;
+use crate::tty::serial::{self, Monitor};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -38,7 +39,7 @@ pub fn print_history(out: &mut dyn Write) {
     }
 }
 
-/// The port has come to the monitor, with whoever had it stopped in mid-line.
+/// The port has come to the monitor: from a program, which may have been stopped in mid-line.
 static HAS_COME: AtomicBool = AtomicBool::new(false);
 
 /// Whether a thread serves the prompt.
@@ -46,7 +47,7 @@ static IS_RUNNING: AtomicBool = AtomicBool::new(false);
 
 /// From here on a break on the console's line opens the monitor, whatever runs.
 pub fn init() {
-    serial::on_break(on_break);
+    serial::set_monitor(Monitor { on_break, on_return: show });
 }
 
 /// Who has sent it wants to speak to the kernel. The first time, while programs run, there is nobody yet who would answer.
@@ -103,6 +104,8 @@ fn serve() -> ! {
             let line = Line::copy(EDITOR.lock().line());
             execute(line.as_str(), &mut out);
         }
+        // What the line itself has borrowed and given back is no news.
+        HAS_COME.store(false, Ordering::Relaxed);
         EDITOR.lock().start(&mut out);
     }
 }

@@ -18,6 +18,7 @@ use crate::proc::process::TREE;
 use crate::proc::send;
 use crate::proc::user::Mine;
 use crate::task::fpu;
+use core::mem;
 use spin::Once;
 
 /// Does one thing that there is to do. With interrupts on, on the thread's own stack.
@@ -27,10 +28,6 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
         return;
     }
     let pid = task.pid();
-    let is_orphaned = {
-        let tree = TREE.lock();
-        tree.group(pid).is_some_and(|group| tree.is_orphaned(group, None))
-    };
     let delivery = {
         let mut group = task.process.group();
         if group.end.is_some() {
@@ -38,9 +35,12 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
             return;
         }
         let mut mine = task.signals.lock();
-        let taker = Taker { blocked: mine.mask.now(), is_init: pid == tree::INIT, is_orphaned };
-        let Group { actions, pending, .. } = &mut *group;
+        let taker = Taker { blocked: mine.mask.now(), is_init: pid == tree::INIT };
+        let Group { actions, pending, is_to_stop, .. } = &mut *group;
         let delivery = decide::next(&mut mine.pending, pending, actions, taker);
+        if let Some(Delivery::Stop { .. }) = delivery {
+            *is_to_stop = true;
+        }
         if !decide::is_needed(&mine.pending, pending, mine.mask.now()) {
             task.done(WORK_SIGNAL);
         }
@@ -69,6 +69,9 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
                 );
             }
             end::begin(task, end::killed(info.signal(), false));
+        }
+        Some(Delivery::Stop { info }) if info.signal() != Signal::STOP && is_orphaned(pid) => {
+            task.look_again()
         }
         Some(Delivery::Stop { info }) => {
             restart(registers, None);
@@ -113,11 +116,17 @@ fn interrupted(rax: u64) -> Option<Interrupted> {
     }
 }
 
-/// All threads stop, and the parent is told.
+/// Nobody outside a process's group could let it go on.
+fn is_orphaned(pid: u32) -> bool {
+    let tree = TREE.lock();
+    tree.group(pid).is_some_and(|group| tree.is_orphaned(group, None))
+}
+
+/// All threads stop, and the parent is told; unless somebody has sent SIGCONT since the signal was taken.
 fn stop(task: &Task, signal: Signal) {
     {
         let mut group = task.process.group();
-        if group.end.is_some() || group.stopped.is_some() {
+        if group.end.is_some() || group.stopped.is_some() || !mem::take(&mut group.is_to_stop) {
             return;
         }
         group.stopped = Some(signal.number());

@@ -17,7 +17,6 @@ use super::signal::{Info, Signal};
 use super::tree;
 use crate::arch::x86_64::usercopy;
 use crate::fs::refs::Ref;
-use crate::platform::{Machine, Platform};
 use crate::proc::{SIGCHLD, futex};
 use core::sync::atomic::Ordering;
 use spin::Once;
@@ -250,17 +249,6 @@ pub fn tell_of_stop(process: &Process, by: Option<u8>) {
         send::to_process(&parent, Info::child(Signal::CHLD, &about(process, code, status)));
     }
     parent.children.wake_all();
-}
-
-/// The same for a continuation, from where no lock of the tree's may be taken.
-pub fn tell_of_continuation_later(pid: u32) {
-    fn tell(pid: usize) {
-        let process = TREE.lock().get(pid as u32).cloned();
-        if let Some(process) = process {
-            tell_of_stop(&process, None);
-        }
-    }
-    Machine::defer(tell, pid as usize);
 }
 
 /// Whether the thread that runs is to end.

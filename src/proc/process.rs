@@ -189,6 +189,8 @@ pub struct Group {
     pub end: Option<u32>,
     /// It is stopped, by this signal.
     pub stopped: Option<u8>,
+    /// A thread has taken a signal that stops it, and SIGCONT has not come since.
+    pub is_to_stop: bool,
     /// An `execve` goes on alone, as this thread.
     pub executing: Option<u32>,
     /// It is the first process's.
@@ -302,6 +304,7 @@ impl Process {
                     threads: 0,
                     end: None,
                     stopped: None,
+                    is_to_stop: false,
                     executing: None,
                     is_init: pid == super::tree::INIT,
                 },

@@ -42,12 +42,25 @@ pub fn force(task: &Task, info: Info) {
     task.note(WORK_SIGNAL);
 }
 
+/// Nobody who calls holds the tree's lock or a group's.
 fn post(process: &Ref<Process>, task: Option<&Task>, info: Info) -> Result<()> {
-    let signal = info.signal();
     let mut group = process.group();
     if group.threads == 0 {
         return Ok(());
     }
+    let is_continued = take_back(process, &mut group, info.signal());
+    let posted = put(&mut group, task, info);
+    // The tree's lock comes before the group's.
+    drop(group);
+    if is_continued {
+        super::end::tell_of_stop(process, None);
+    }
+    posted
+}
+
+/// What a signal takes back by being sent, whether or not anybody takes it. True if the parent is to hear of a stopped
+/// process that goes on.
+fn take_back(process: &Process, group: &mut Group, signal: Signal) -> bool {
     let effect = Effect::of(signal);
     if !effect.discard.is_empty() {
         group.pending.discard(effect.discard);
@@ -55,9 +68,12 @@ fn post(process: &Ref<Process>, task: Option<&Task>, info: Info) -> Result<()> {
             one.signals.lock().pending.discard(effect.discard);
         }
     }
-    if effect.continues || signal == Signal::KILL {
-        goes_on(process, &mut group, effect.continues);
-    }
+    (effect.continues || signal == Signal::KILL) && goes_on(process, group) && effect.continues
+}
+
+/// Into a queue, and somebody is told.
+fn put(group: &mut Group, task: Option<&Task>, info: Info) -> Result<()> {
+    let signal = info.signal();
     let first_mask = match task {
         Some(task) => task.signals.lock().mask,
         None => group.iter().last().map(|one| one.signals.lock().mask).unwrap_or_default(),
@@ -73,7 +89,7 @@ fn post(process: &Ref<Process>, task: Option<&Task>, info: Info) -> Result<()> {
                 mine.pending.push(info, charge, true)?;
             }
             if !task.blocked().contains(signal) {
-                tell(&group, task, signal);
+                tell(group, task, signal);
             }
         }
         None => {
@@ -84,7 +100,7 @@ fn post(process: &Ref<Process>, task: Option<&Task>, info: Info) -> Result<()> {
             let told = picked.and_then(|found| group.iter().nth(found));
             let told = told.or_else(|| group.iter().find(|one| !one.blocked().contains(signal)));
             if let Some(task) = told {
-                tell(&group, task, signal);
+                tell(group, task, signal);
             }
         }
     }
@@ -110,17 +126,15 @@ fn tell(group: &Group, task: &Task, signal: Signal) {
     }
 }
 
-/// A stopped process goes on; with `news` its parent hears of it.
-fn goes_on(process: &Ref<Process>, group: &mut Group, news: bool) {
+/// It goes on. False if it was not stopped.
+fn goes_on(process: &Process, group: &mut Group) -> bool {
+    group.is_to_stop = false;
     let was_stopped = group.stopped.take().is_some();
     for task in group.iter() {
         task.done(WORK_STOP);
     }
     process.continued.wake_all();
-    if was_stopped && news {
-        // The tree's lock comes before the group's, which is held.
-        super::end::tell_of_continuation_later(process.pid);
-    }
+    was_stopped
 }
 
 /// What `kill` may be sent to.

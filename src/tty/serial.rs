@@ -27,7 +27,7 @@ use crate::fs::mode::Device;
 use crate::platform::{Machine, Platform};
 use crate::sync::{IrqLock, Mutex, Rank, hooks, interrupt};
 use crate::task::{Policy, spawn};
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use spin::Once;
 
 /// The first one's number; its minor number, too.
@@ -204,23 +204,24 @@ fn take_in(tty: &SerialTty, characters: &[Character]) {
     tty.take_in(characters.iter().flat_map(|&character| line::marked(character)).flatten());
 }
 
-/// What a break on the console's line means: `fn(usize)`, with the port's number.
-static ON_BREAK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
-
-/// Says what a break on the line of the console means while that is lent to a terminal. It is called by the terminal's
-/// thread, which may sleep; no program sees the break.
-pub fn on_break(act: fn(usize)) {
-    ON_BREAK.store(act as *mut (), Ordering::Release);
+/// Who has the console's port when no program has.
+pub struct Monitor {
+    /// A break came on the line while it is lent to a terminal, whose number this is told. The terminal's thread calls
+    /// it, which may sleep; no program sees the break.
+    pub on_break: fn(usize),
+    /// The port has come back: the last program has closed the terminal.
+    pub on_return: fn(),
 }
 
-fn break_hook() -> Option<fn(usize)> {
-    let act = ON_BREAK.load(Ordering::Acquire);
-    // SAFETY: `on_break` alone stores there, and what it stores is such a function.
-    (!act.is_null()).then(|| unsafe { core::mem::transmute::<*mut (), fn(usize)>(act) })
+static MONITOR: Once<Monitor> = Once::new();
+
+/// Says who that is, once.
+pub fn set_monitor(monitor: Monitor) {
+    MONITOR.call_once(|| monitor);
 }
 
 fn wants_break(number: usize) -> bool {
-    break_hook().is_some() && console::serial_port() == Some(number)
+    MONITOR.get().is_some() && console::serial_port() == Some(number)
 }
 
 /// What has happened on each port, and nobody was told yet.
@@ -248,7 +249,7 @@ fn work(number: usize) -> usize {
         let Wires { carrier_lost: lost, has_break, .. } = tty.driver();
         tty.work_until(&|| lost.load(Ordering::Relaxed) || has_break.load(Ordering::Relaxed));
         if has_break.swap(false, Ordering::Relaxed)
-            && let Some(act) = break_hook()
+            && let Some(Monitor { on_break: act, .. }) = MONITOR.get()
         {
             act(number);
         }
@@ -387,8 +388,11 @@ fn end(tty: &SerialTty) {
     tty.driver().is_open.store(false, Ordering::Relaxed);
     tty.forget();
     if console::serial_port() == Some(number) {
-        IS_SEIZED.store(false, Ordering::Relaxed);
+        let was_seized = IS_SEIZED.swap(false, Ordering::Relaxed);
         console::take_back();
+        if let Some(monitor) = MONITOR.get().filter(|_| !was_seized) {
+            (monitor.on_return)();
+        }
     } else if tty.settings().control.contains(Control::HUPCL) {
         live::set_lines(number, Lines::DTR | Lines::RTS, Lines::empty());
     }

@@ -43,6 +43,15 @@ class Shell:
         match = self.guest.expect(PROMPT, timeout)
         return plain(self.guest.text[start:match.start()])
 
+    def answer_and(self, marker, timeout=60):
+        """The same, when something else says `marker` too, before the prompt or after it."""
+        start = self.guest.at
+        said = self.answer(timeout)
+        prompt, self.guest.at = self.guest.at, start
+        self.guest.expect(marker, timeout)
+        self.guest.at = max(self.guest.at, prompt)
+        return said
+
     def start(self, line, marker):
         """Begins a command that does not end by itself; `marker` is what it prints when it has begun."""
         self.guest.send(line + "\n")
@@ -96,9 +105,7 @@ def jobs(t, smp):
     shell.answer()
     check("Stopped" in shell.run("jobs"), "^Z has not stopped it")
     guest.send("bg\n")
-    guest.expect(GOES_ON, 60)
-    guest.send("\n")
-    shell.answer()
+    shell.answer_and(GOES_ON)
     check("Running" in shell.run("jobs"), "bg has not continued it")
     guest.send("fg\n")
     guest.expect(GOES_ON, 60)
@@ -110,7 +117,15 @@ def jobs(t, smp):
     guest.expect(re.compile("typed\r?\ntyped"))
     guest.send("\x04")
     shell.answer()
-    check("143" in shell.run("sh -c 'echo > /tmp/begun; exec sleep 1000' & while [ ! -s /tmp/begun ]; do :; done; kill -STOP $!; kill -CONT $!; kill $!; wait $!; echo $?"), "a job that is killed")
+    # In a shell without jobs: one with jobs takes the news of the stop, if it comes before the next command, for the end.
+    job = "sh -c 'echo > /tmp/begun; exec sleep 1000' & while [ ! -s /tmp/begun ]; do :; done"
+    check(shell.run(f'sh -c "{job}; kill -STOP \\$!; kill -CONT \\$!; kill \\$!; wait \\$!; echo \\$?"').endswith("143\n"), "a job that is killed")
+    # Nobody outside the session could let it go on, so ^Z's signal does not stop it; SIGSTOP does, being what it is.
+    orphan = "kill -TSTP $$; echo goes on; kill -STOP $$; echo and on"
+    shell.run(f"setsid sh -c '{orphan}' > /tmp/orphan &")
+    shell.run("while ! grep -q 'T (stopped)' /proc/[0-9]*/status; do :; done")
+    check(shell.run("cat /tmp/orphan") == "goes on\n", "an orphaned group is stopped by SIGTSTP, or not by SIGSTOP")
+    shell.run("kill -CONT $(grep -l 'T (stopped)' /proc/[0-9]*/status | cut -d/ -f3); while ! grep -q 'and on' /tmp/orphan; do :; done")
 
 
 @test("shell-bash", smp=[1, 4])

@@ -191,7 +191,6 @@ def several_read_the_console(t, smp):
     for number in (1, 2):
         guest.send("\x04")
         guest.expect(re.compile(r"reader [01]: over"), REPLY_TIMEOUT)
-    guest.send("\r")
     guest.prompt()
     check(guest.command("echo mine again") == "mine again", "the monitor does not answer")
 
@@ -216,7 +215,6 @@ def a_break_opens_the_monitor(t):
         guest.expect(f"reader 0: half and whole {number}\r", REPLY_TIMEOUT)
     guest.send("\x04")
     guest.expect("reader 0: over", REPLY_TIMEOUT)
-    guest.send("\r")
     guest.prompt()
     check("nothing to go back to" in guest.command("resume"), "there is something to go back to")
 

@@ -7,7 +7,7 @@
 
 use super::action::{Action, Actions};
 use super::info::Info;
-use super::number::{Default, Signal};
+use super::number::Default;
 use super::pending::Pending;
 use super::set::SigSet;
 
@@ -18,7 +18,8 @@ pub enum Delivery {
     Handle { info: Info, action: Action },
     /// The process ends; `core` if it would leave one.
     End { info: Info, core: bool },
-    /// All its threads stop.
+    /// All its threads stop; with anything but SIGSTOP, unless their group is orphaned: nobody outside could let them go
+    /// on.
     Stop { info: Info },
 }
 
@@ -29,8 +30,6 @@ pub struct Taker {
     pub blocked: SigSet,
     /// Its process is the first one, whom a signal without a handler does not end.
     pub is_init: bool,
-    /// Its process group has nobody outside who could let it go on: only SIGSTOP stops it.
-    pub is_orphaned: bool,
 }
 
 /// The next signal that is to be done something about, taken out of the thread's queue or its process's.
@@ -56,7 +55,6 @@ pub fn next<C>(
         match signal.default() {
             Default::Terminate => return Some(Delivery::End { info, core: false }),
             Default::Core => return Some(Delivery::End { info, core: true }),
-            Default::Stop if taker.is_orphaned && signal != Signal::STOP => {}
             Default::Stop => return Some(Delivery::Stop { info }),
             Default::Ignore | Default::Continue => {}
         }
@@ -84,9 +82,10 @@ pub const fn is_needed<C>(own: &Pending<C>, shared: &Pending<C>, blocked: SigSet
 mod tests {
     use super::super::action::Flags;
     use super::super::info::code;
+    use super::super::number::Signal;
     use super::*;
 
-    const TAKER: Taker = Taker { blocked: SigSet::EMPTY, is_init: false, is_orphaned: false };
+    const TAKER: Taker = Taker { blocked: SigSet::EMPTY, is_init: false };
 
     struct Process {
         own: Pending<()>,
@@ -148,15 +147,6 @@ mod tests {
             })
             .collect();
         assert_eq!(order, [11, 15, 1]);
-    }
-
-    #[test]
-    fn orphans_stop_only_if_they_must() {
-        let orphan = Taker { is_orphaned: true, ..TAKER };
-        assert_eq!(Process::new().sent(&[Signal::TSTP, Signal::TTIN, Signal::TTOU]).next(orphan), None);
-        let stop = |signal| Some(Delivery::Stop { info: Info::kill(signal, 1, 0) });
-        assert_eq!(Process::new().sent(&[Signal::STOP]).next(orphan), stop(Signal::STOP));
-        assert_eq!(Process::new().sent(&[Signal::TSTP]).next(TAKER), stop(Signal::TSTP));
     }
 
     #[test]
