@@ -8,6 +8,7 @@
 //! not, and neither does what is a stream.
 
 use super::Result;
+use super::busy::Claim;
 use super::cred::Credentials;
 use super::flags::{Access, FallocateFlags, MountFlags, OpenFlags, Whence};
 use super::inode::Inode;
@@ -26,6 +27,11 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 pub trait Entries {
     /// One entry; `next` is where to go on behind it. False: no more fit, and this one did not either.
     fn add(&mut self, name: &[u8], number: u64, kind: Kind, next: u64) -> bool;
+
+    /// That was all for this time. After an error they come again: the file's position stays.
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// What an open file does. What is not there is refused with Linux's error.
@@ -158,7 +164,7 @@ pub struct File {
     /// Whose turn it is to use the position, and the position.
     turn: Mutex<()>,
     position: AtomicU64,
-    /// The mount may not become read-only meanwhile.
+    /// The mount may not become read-only meanwhile; nor does a program run from the file.
     writing: Part<Option<Writing>>,
 }
 
@@ -172,6 +178,8 @@ impl File {
         ops: Opened,
         writing: Option<Writing>,
     ) -> Result<Ref<Self>> {
+        let claim = if writing.is_some() { Some(inode.clone()) } else { None };
+        let claim = claim.as_ref().map(|inode| inode.busy.write()).transpose()?;
         let access = if flags.contains(OpenFlags::PATH) {
             Access { read: false, write: false }
         } else {
@@ -188,6 +196,7 @@ impl File {
             position: AtomicU64::new(0),
             writing: Part::new(writing),
         })
+        .inspect(|_| claim.map_or((), Claim::keep))
     }
 
     /// Its operations.
@@ -364,6 +373,7 @@ impl File {
             }
             self.ops().readdir(self, self.position(), to)?
         };
+        to.finish()?;
         self.position.store(position, Ordering::Relaxed);
         self.note_access();
         Ok(())
@@ -424,6 +434,9 @@ impl Last for File {
         if !self.is_path() {
             self.inode.file_locks.file_closed(self);
             self.ops().release(self);
+        }
+        if self.writing.is_some() {
+            self.inode.busy.written();
         }
         // SAFETY: the last reference is gone, and who still sees the file in a table looks at none of these.
         unsafe {

@@ -16,6 +16,7 @@
 //! reference to an inode ends in [`InodeOps::evict`], where a file without links gives its blocks back.
 
 use super::Result;
+use super::busy::Busy;
 use super::cred::Owner;
 use super::file::{FileOps, NoFile, Opened};
 use super::flags::OpenFlags;
@@ -225,6 +226,8 @@ pub struct Inode {
     links: AtomicU32,
     /// Of a directory its entries, of a file its length and attributes.
     pub lock: RwMutex<()>,
+    /// Of a regular file: who writes it, or what runs from it.
+    pub busy: Busy,
     pub(super) file_locks: FileLocks,
 }
 
@@ -273,6 +276,7 @@ impl Inode {
             times: SeqLock::new(times_words(&birth.times)),
             links: AtomicU32::new(birth.links),
             lock: RwMutex::new(Rank::Inode, ()),
+            busy: Busy::new(),
             file_locks: FileLocks::new(),
         })
     }

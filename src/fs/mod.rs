@@ -23,6 +23,7 @@
 //!
 //! What nobody refers to is freed by [`tidy`], when no reader can be looking at it any more.
 
+pub mod busy;
 pub mod calls;
 pub mod context;
 pub mod cred;

@@ -26,7 +26,7 @@ use crate::proc::process::{self, Parts, Process, TREE, Task};
 use crate::proc::run::Begin;
 use crate::proc::signal::action::Actions;
 use crate::proc::signal::mask::Mask;
-use crate::proc::tree::INIT;
+use crate::proc::tree::{Birth, INIT};
 use crate::proc::user::Mine;
 use crate::proc::vdso;
 use crate::sync::Completion;
@@ -136,7 +136,7 @@ fn start() -> Result<()> {
     Task::enlist(&task)?;
     {
         let mut tree = TREE.lock();
-        tree.insert(INIT, 0, 0, process)?;
+        tree.insert(INIT, 0, Birth::Child { exit_signal: 0 }, process)?;
         tree.set_thread(INIT, task.clone());
     }
     Task::begin(&task, Begin::First(begin), Policy::Normal(0))

@@ -257,6 +257,14 @@ pub fn copy(cursor: &mut Cursor, buffer: &mut LineBuffer) -> Option<Meta> {
     Some(Meta { sequence, timestamp_ns, level })
 }
 
+/// The same as the console shows it, with its time; returns how urgent it is, as in [`severity`].
+pub fn copy_line(cursor: &mut Cursor, buffer: &mut LineBuffer) -> Option<u8> {
+    let ring = RING.lock();
+    let record = ring.read(cursor)?;
+    buffer.copy(&record);
+    Some(record.level)
+}
+
 /// Behind the last record.
 pub fn end() -> Cursor {
     RING.lock().end()

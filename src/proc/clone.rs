@@ -5,6 +5,7 @@ use super::process::{Memory, Parts, Process, TREE, Task, Vfork};
 use super::run::Begin;
 use super::signal::action::Actions;
 use super::signal::mask::Mask;
+use super::tree::{self, Birth};
 use crate::arch::x86_64::frame::TrapFrame;
 use crate::arch::x86_64::user::Start;
 use crate::arch::x86_64::usercopy;
@@ -154,18 +155,16 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
         false => None,
     };
     if flags.contains(CloneFlags::PARENT_SETTID) {
-        usercopy::write(args.parent_tid, &tid)?;
+        // Nobody is told if it cannot be written, as on Linux.
+        let _ = usercopy::write(args.parent_tid, &tid);
     }
     let policy = task.thread.get().map_or(Policy::Normal(0), |thread| thread.policy());
     let set_tid = if flags.contains(CloneFlags::CHILD_SETTID) { args.child_tid } else { 0 };
     let begin = Begin::Copy { memory, registers, floating, set_tid };
-    let parent = if flags.contains(CloneFlags::PARENT) {
-        if task.pid() == super::tree::INIT {
-            return Err(Errno::Einval);
-        }
-        TREE.lock().parent(task.pid()).unwrap_or(super::tree::INIT)
-    } else {
-        task.pid()
+    let birth = match flags.contains(CloneFlags::PARENT) {
+        true if task.pid() == tree::INIT => return Err(Errno::Einval),
+        true => Birth::Brother,
+        false => Birth::Child { exit_signal: args.exit_signal },
     };
     Task::enlist(&new)?;
     let begun = {
@@ -174,7 +173,7 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
             Ok(())
         } else {
             let handle = new.process.clone();
-            tree.insert(tid, parent, args.exit_signal, handle)
+            tree.insert(tid, task.pid(), birth, handle)
         };
         inserted.map(|()| tree.set_thread(tid, new.clone()))
     };
@@ -206,7 +205,7 @@ fn floating() -> Result<Vec<u8>> {
 
 fn copy_of(memory: &Memory) -> Result<Ref<Memory>> {
     let space = memory.space.fork()?;
-    Memory::new(space, *memory.strings.lock(), memory.executable.clone())
+    Memory::new(space, *memory.strings.lock(), Option::clone(&memory.executable))
 }
 
 fn copy_of_process(task: &Task, pid: u32, flags: CloneFlags, memory: Ref<Memory>) -> Result<Ref<Process>> {

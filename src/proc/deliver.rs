@@ -57,8 +57,9 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
                 send::force(task, Info::kernel(Signal::SEGV));
             }
         }
-        Some(Delivery::End { info, core }) => {
-            if core || info.is_synchronous() {
+        Some(Delivery::End { info, .. }) => {
+            // What it did itself; what others send has nothing to do with where it is.
+            if info.is_synchronous() {
                 log::info!(
                     target: "proc",
                     "{}[{pid}]: {} at {:#x}, address {:#x}",

@@ -25,6 +25,7 @@ use crate::boot::elf::SegmentFlags;
 use crate::boot::layout::{PAGE_SIZE, USER_END};
 use crate::errno::Errno;
 use crate::fs::Result;
+use crate::fs::busy::Running;
 use crate::fs::calls::{OpenHow, may_execute};
 use crate::fs::cred::Credentials;
 use crate::fs::file::File;
@@ -140,7 +141,7 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
         ..Limits::default()
     };
     let space = UserSpace::new(KernelEnv, bounds, memory_limits)?;
-    let memory = Memory::new(space, Strings::default(), Some(file.clone()))?;
+    let memory = Memory::new(space, Strings::default(), Some(Running::new(file.clone())?))?;
     // What is written there is written through the tables that the CPU has.
     let before = task.active();
     task.activate(Some(memory.clone()));

@@ -22,14 +22,14 @@ use super::signal::pending::Pending;
 use super::tree::Tree;
 use crate::errno::Errno;
 use crate::fs::Result;
+use crate::fs::busy::Running;
 use crate::fs::context::FsContext;
 use crate::fs::cred::Credentials;
 use crate::fs::fd::FdTable;
-use crate::fs::file::File;
 use crate::fs::locks::LockOwner;
 use crate::fs::mount::Mounts;
 use crate::fs::namei::Caller;
-use crate::fs::refs::{Last, Ref, Slot};
+use crate::fs::refs::{Last, Part, Ref, Slot};
 use crate::fs::super_block::FsType;
 use crate::mm::space::live::UserSpace;
 use crate::proc::limits::Limits;
@@ -49,7 +49,7 @@ pub struct Memory {
     /// Where the program's first strings lie, for `/proc`: arguments, then environment.
     pub strings: SpinLock<Strings>,
     /// The file that the program is.
-    pub executable: Option<Ref<File>>,
+    pub executable: Part<Option<Ref<Running>>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,14 +60,17 @@ pub struct Strings {
 }
 
 impl Memory {
-    pub fn new(space: UserSpace, strings: Strings, executable: Option<Ref<File>>) -> Result<Ref<Self>> {
-        Ref::with_last(Self { space, strings: SpinLock::new(Rank::ProcessParts, strings), executable })
+    pub fn new(space: UserSpace, strings: Strings, executable: Option<Ref<Running>>) -> Result<Ref<Self>> {
+        let strings = SpinLock::new(Rank::ProcessParts, strings);
+        Ref::with_last(Self { space, strings, executable: Part::new(executable) })
     }
 }
 
 impl Last for Memory {
     fn last(&self) {
         self.space.clear();
+        // SAFETY: the last reference is gone, and nobody finds a program's memory but by one.
+        unsafe { self.executable.end() };
     }
 }
 

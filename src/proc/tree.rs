@@ -87,6 +87,15 @@ impl<T> Number<T> {
     const FREE: Self = Self { uses: 0, process: NONE, group: NONE, thread: None };
 }
 
+/// Whose child a new process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Birth {
+    /// Its creator's; the end sends that signal, 0 for none.
+    Child { exit_signal: u8 },
+    /// Its creator's parent's.
+    Brother,
+}
+
 /// Processes, threads, groups and sessions.
 pub struct Tree<P, T> {
     numbers: Vec<Number<T>>,
@@ -239,9 +248,9 @@ impl<P: Clone, T: Clone> Tree<P, T> {
 
     // ---- processes ----
 
-    /// A new process, of its parent's group and session; `parent` 0 is for the first, which leads both. Its number is
-    /// reserved. ENOMEM.
-    pub fn insert(&mut self, pid: u32, parent: u32, exit_signal: u8, handle: P) -> Result<(), Errno> {
+    /// A new process, of its creator's group and session; `creator` 0 is for the first, which leads both. It is its
+    /// creator's child, or (CLONE_PARENT) its brother, as whom it ends like its creator. Its number is reserved. ENOMEM.
+    pub fn insert(&mut self, pid: u32, creator: u32, birth: Birth, handle: P) -> Result<(), Errno> {
         let slot = match self.free.pop() {
             Some(slot) => slot,
             None => {
@@ -253,8 +262,13 @@ impl<P: Clone, T: Clone> Tree<P, T> {
                 slots as u32 - 1
             }
         };
-        let (group, session) =
-            self.node_of(parent).map_or((pid, pid), |parent| (parent.group, parent.session));
+        let creators =
+            self.node_of(creator).map(|node| (node.group, node.session, node.parent, node.exit_signal));
+        let (group, session, grandparent, like) = creators.unwrap_or((pid, pid, 0, 0));
+        let (parent, exit_signal) = match birth {
+            Birth::Child { exit_signal } => (creator, exit_signal),
+            Birth::Brother => (grandparent, like),
+        };
         self.nodes[slot as usize] = Some(Node {
             pid,
             handle,

@@ -153,6 +153,19 @@ pub fn string(address: u64, limit: usize, too_long: Errno) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// A string that ends by its 0, after `limit` bytes, or where the program's memory does. EFAULT if there is not a byte.
+pub fn text(address: u64, limit: usize) -> Result<Vec<u8>> {
+    let mut bytes = room::with_room(limit).map_err(|_| Errno::Enomem)?;
+    bytes.resize(limit, 0);
+    let left = usercopy::copy_in_partly(&mut bytes, address)?;
+    if left == limit {
+        return Err(Errno::Efault);
+    }
+    let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(limit);
+    bytes.truncate(end.min(limit - left));
+    Ok(bytes)
+}
+
 /// A path.
 pub fn path(address: u64) -> Result<Vec<u8>> {
     string(address, PATH_MAX, Errno::Enametoolong)

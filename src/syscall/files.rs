@@ -135,6 +135,7 @@ pub fn fallocate(call: &mut Call<'_>, [fd, mode, offset, len, ..]: Arguments) ->
 
 /// Entries on their way to a program: struct linux_dirent64.
 struct Listing {
+    to: u64,
     bytes: Vec<u8>,
     room: usize,
     was_full: bool,
@@ -157,6 +158,13 @@ impl Entries for Listing {
         self.bytes.resize(at + len, 0);
         true
     }
+
+    fn finish(&mut self) -> Result<()> {
+        if self.bytes.is_empty() && self.was_full {
+            return Err(Errno::Einval);
+        }
+        Ok(usercopy::copy_out(self.to, &self.bytes)?)
+    }
 }
 
 /// Bytes that are gathered before they are copied.
@@ -165,12 +173,8 @@ const LISTING: usize = 32 << 10;
 pub fn getdents64(call: &mut Call<'_>, [fd, to, size, ..]: Arguments) -> Result<u64> {
     let file = call.file(fd)?;
     let room = usize::try_from(size & 0xFFFF_FFFF).unwrap_or(LISTING).min(LISTING);
-    let mut listing = Listing { bytes: Vec::new(), room, was_full: false };
+    let mut listing = Listing { to, bytes: Vec::new(), room, was_full: false };
     file.readdir(&mut listing)?;
-    if listing.bytes.is_empty() && listing.was_full {
-        return Err(Errno::Einval);
-    }
-    usercopy::copy_out(to, &listing.bytes)?;
     Ok(listing.bytes.len() as u64)
 }
 
@@ -385,7 +389,11 @@ pub fn utimes(call: &mut Call<'_>, [path, times, ..]: Arguments) -> Result<u64> 
 
 pub fn futimesat(call: &mut Call<'_>, [dir, path, times, ..]: Arguments) -> Result<u64> {
     let (accessed, modified) = in_microseconds(times)?;
-    let path = if path == 0 { call.path_of(dir)? } else { resolve(call, dir, path, AtFlags::empty())? };
+    let path = if path == 0 && dir as i32 != CWD as i32 {
+        call.path_of(dir)?
+    } else {
+        resolve(call, dir, path, AtFlags::empty())?
+    };
     call.standing().caller().set_times(&path, accessed, modified).map(|()| 0)
 }
 
@@ -449,7 +457,7 @@ pub fn mount(call: &mut Call<'_>, [source, target, kind, flags, data, _]: Argume
         return Err(Errno::Eperm);
     }
     let target = user::path(target)?;
-    let options = if data == 0 { Vec::new() } else { user::string(data, 4096, Errno::Einval)? };
+    let options = if data == 0 { Vec::new() } else { user::text(data, 4096)? };
     let source = if source == 0 { Vec::new() } else { user::path(source)? };
     let mount_flags = MountFlags::from_bits_truncate(flags as u32);
     if flags & MS_REMOUNT != 0 {
@@ -466,6 +474,9 @@ pub fn mount(call: &mut Call<'_>, [source, target, kind, flags, data, _]: Argume
         return Ok(0);
     }
     if flags & MS_PROPAGATION != 0 {
+        return Err(Errno::Einval);
+    }
+    if kind == 0 {
         return Err(Errno::Einval);
     }
     let kind = user::string(kind, 256, Errno::Enodev)?;

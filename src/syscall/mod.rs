@@ -34,6 +34,8 @@ mod scheduling;
 #[cfg(target_os = "none")]
 mod signals;
 #[cfg(target_os = "none")]
+mod syslog;
+#[cfg(target_os = "none")]
 pub mod system;
 #[cfg(target_os = "none")]
 mod transfer;

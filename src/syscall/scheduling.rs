@@ -12,6 +12,7 @@ use crate::proc::futex as words;
 use crate::proc::limits::{Limit, Resource};
 use crate::proc::process::{Process, TREE, Task};
 use crate::sync::parker::NEVER;
+use crate::task::sched::entity::{QUANTUM_NS, SLICE_NS};
 use crate::task::{self, CpuSet, Policy, ThreadRef, schedule};
 use core::sync::atomic::Ordering;
 
@@ -87,16 +88,23 @@ const SCHED_IDLE: u64 = 5;
 
 pub fn sched_getscheduler(call: &mut Call<'_>, [tid, ..]: Arguments) -> Result<u64> {
     let (_, thread) = thread(call, tid)?;
-    Ok(match thread.policy() {
+    Ok(number_of(thread.policy()))
+}
+
+const fn number_of(policy: Policy) -> u64 {
+    match policy {
         Policy::Normal(_) => SCHED_OTHER,
         Policy::Fifo(_) => SCHED_FIFO,
         Policy::RoundRobin(_) => SCHED_RR,
         Policy::Batch(_) => SCHED_BATCH,
         Policy::Idle => SCHED_IDLE,
-    })
+    }
 }
 
 pub fn sched_getparam(call: &mut Call<'_>, [tid, to, ..]: Arguments) -> Result<u64> {
+    if to == 0 {
+        return Err(Errno::Einval);
+    }
     let (_, thread) = thread(call, tid)?;
     let priority = match thread.policy() {
         Policy::Fifo(priority) | Policy::RoundRobin(priority) => u32::from(priority),
@@ -107,11 +115,36 @@ pub fn sched_getparam(call: &mut Call<'_>, [tid, to, ..]: Arguments) -> Result<u
 }
 
 pub fn sched_setscheduler(call: &mut Call<'_>, [tid, policy, from, ..]: Arguments) -> Result<u64> {
+    set_policy(call, tid, Some(policy), from)
+}
+
+/// The policy stays, its priority changes.
+pub fn sched_setparam(call: &mut Call<'_>, [tid, from, ..]: Arguments) -> Result<u64> {
+    set_policy(call, tid, None, from)
+}
+
+/// How long a thread may run before its equals do.
+pub fn sched_rr_get_interval(call: &mut Call<'_>, [tid, to, ..]: Arguments) -> Result<u64> {
+    let (_, thread) = thread(call, tid)?;
+    let ns = match thread.policy() {
+        Policy::Fifo(_) => 0,
+        Policy::RoundRobin(_) => QUANTUM_NS,
+        _ => SLICE_NS,
+    };
+    usercopy::write(to, &[ns / 1_000_000_000, ns % 1_000_000_000])?;
+    Ok(0)
+}
+
+fn set_policy(call: &Call<'_>, tid: u64, policy: Option<u64>, from: u64) -> Result<u64> {
     /// May be set beside the policy.
     const RESET_ON_FORK: u64 = 0x4000_0000;
+    if from == 0 {
+        return Err(Errno::Einval);
+    }
+    let priority: u32 = usercopy::read(from)?;
     let (process, thread) = thread(call, tid)?;
     may_change(call, &process)?;
-    let priority: u32 = usercopy::read(from)?;
+    let policy = policy.unwrap_or_else(|| number_of(thread.policy()));
     let policy = match (policy & 0xFFFF_FFFF & !RESET_ON_FORK, priority) {
         (SCHED_OTHER, 0) => Policy::Normal(nice(&thread)),
         (SCHED_BATCH, 0) => Policy::Batch(nice(&thread)),
@@ -210,6 +243,9 @@ pub fn getrlimit(call: &mut Call<'_>, [resource, to, ..]: Arguments) -> Result<u
 }
 
 pub fn setrlimit(call: &mut Call<'_>, [resource, from, ..]: Arguments) -> Result<u64> {
+    if from == 0 {
+        return Err(Errno::Efault);
+    }
     prlimit64(call, [0, resource, from, 0, 0, 0])
 }
 

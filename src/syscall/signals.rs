@@ -172,26 +172,35 @@ fn to_thread(call: &Call<'_>, pid: Option<u32>, tid: u64, signal: u64) -> Result
     Ok(0)
 }
 
-fn claimed(call: &Call<'_>, signal: u64, address: u64, to: u32) -> Result<Info> {
-    let signal = Signal::new(signal & 0xFFFF_FFFF).ok_or(Errno::Einval)?;
+/// What a program says of a signal that it sends to a process, or to one of its threads. `None` for number 0, the mere
+/// question.
+fn claimed(call: &Call<'_>, signal: u64, address: u64, to: u32, thread: Option<u64>) -> Result<Option<Info>> {
     let mut bytes = [0; INFO_BYTES];
     usercopy::copy_in(&mut bytes, address)?;
-    let info = Info::from_user(signal, &bytes)?;
-    if !info.may_be_claimed() && to != call.task.pid() { Err(Errno::Eperm) } else { Ok(info) }
+    if thread.is_some_and(|tid| tid as i32 <= 0 || to as i32 <= 0) {
+        return Err(Errno::Einval);
+    }
+    let number = signal & 0xFFFF_FFFF;
+    let signal = Signal::new(number);
+    let info = Info::from_user(signal.unwrap_or(Signal::HUP), &bytes)?;
+    if !info.may_be_claimed() && to != call.task.pid() {
+        return Err(Errno::Eperm);
+    }
+    if signal.is_none() && number != 0 { Err(Errno::Einval) } else { Ok(signal.map(|_| info)) }
 }
 
 pub fn rt_sigqueueinfo(call: &mut Call<'_>, [pid, signal, info, ..]: Arguments) -> Result<u64> {
-    let info = claimed(call, signal, info, pid as u32)?;
+    let info = claimed(call, signal, info, pid as u32, None)?;
     send::kill(call.process(), Target::Process(pid as u32), None)?;
     let process = TREE.lock().get(pid as u32).cloned().ok_or(Errno::Esrch)?;
-    send::queue(&process, None, info).map(|()| 0)
+    info.map_or(Ok(()), |info| send::queue(&process, None, info)).map(|()| 0)
 }
 
 pub fn rt_tgsigqueueinfo(call: &mut Call<'_>, [pid, tid, signal, info, ..]: Arguments) -> Result<u64> {
-    let info = claimed(call, signal, info, pid as u32)?;
+    let info = claimed(call, signal, info, pid as u32, Some(tid))?;
     let task = thread(Some(pid as u32), tid)?;
     send::kill(call.process(), Target::Process(pid as u32), None)?;
-    send::queue(&task.process, Some(&task), info).map(|()| 0)
+    info.map_or(Ok(()), |info| send::queue(&task.process, Some(&task), info)).map(|()| 0)
 }
 
 pub fn pause(_: &mut Call<'_>, _: Arguments) -> Result<u64> {

@@ -103,12 +103,6 @@ pub fn sysinfo(_: &mut Call<'_>, [to, ..]: Arguments) -> Result<u64> {
     Ok(0)
 }
 
-/// Only what the log's size is.
-pub fn syslog(_: &mut Call<'_>, [kind, ..]: Arguments) -> Result<u64> {
-    const SIZE_BUFFER: u64 = 10;
-    if kind == SIZE_BUFFER { Ok(1 << 16) } else { Err(Errno::Enosys) }
-}
-
 pub fn getrandom(_: &mut Call<'_>, [to, len, flags, ..]: Arguments) -> Result<u64> {
     const NONBLOCK: u64 = 1;
     const KNOWN: u64 = 7;
@@ -127,8 +121,11 @@ pub fn getrandom(_: &mut Call<'_>, [to, len, flags, ..]: Arguments) -> Result<u6
         } else {
             random::fill_ready(piece)?;
         }
-        usercopy::copy_out(to + done as u64, piece)?;
-        done += piece.len();
+        let left = usercopy::copy_out_partly(to + done as u64, piece).unwrap_or(piece.len());
+        done += piece.len() - left;
+        if left > 0 {
+            return if done > 0 { Ok(done as u64) } else { Err(Errno::Efault) };
+        }
     }
     Ok(len as u64)
 }

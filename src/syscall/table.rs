@@ -154,7 +154,7 @@ calls! {
     100 "times" "*tms" = scheduling::times;
     101 "ptrace" "request, pid, *addr, *data";
     102 "getuid" "" = ids::getuid;
-    103 "syslog" "type, *buf, len" = system::syslog;
+    103 "syslog" "type, *buf, len" = syslog::syslog;
     104 "getgid" "" = ids::getgid;
     105 "setuid" "uid" = ids::setuid;
     106 "setgid" "gid" = ids::setgid;
@@ -193,13 +193,13 @@ calls! {
     139 "sysfs" "option, argument, argument";
     140 "getpriority" "which, who" = scheduling::getpriority;
     141 "setpriority" "which, who, value" = scheduling::setpriority;
-    142 "sched_setparam" "pid, *param";
+    142 "sched_setparam" "pid, *param" = scheduling::sched_setparam;
     143 "sched_getparam" "pid, *param" = scheduling::sched_getparam;
     144 "sched_setscheduler" "pid, policy, *param" = scheduling::sched_setscheduler;
     145 "sched_getscheduler" "pid" = scheduling::sched_getscheduler;
     146 "sched_get_priority_max" "policy" = scheduling::sched_get_priority_max;
     147 "sched_get_priority_min" "policy" = scheduling::sched_get_priority_min;
-    148 "sched_rr_get_interval" "pid, *timespec";
+    148 "sched_rr_get_interval" "pid, *timespec" = scheduling::sched_rr_get_interval;
     149 "mlock" "*addr, len";
     150 "munlock" "*addr, len";
     151 "mlockall" "flags";

@@ -41,24 +41,30 @@ fn wrote(call: &Call<'_>, result: Result<usize>) -> Result<u64> {
 
 pub fn read(call: &mut Call<'_>, [fd, buf, len, ..]: Arguments) -> Result<u64> {
     let file = call.file(fd)?;
-    Ok(file.read(&mut Spans::one(buf, count(len)))? as u64)
+    Ok(file.read(&mut one(buf, len)?)? as u64)
 }
 
 pub fn write(call: &mut Call<'_>, [fd, buf, len, ..]: Arguments) -> Result<u64> {
     let file = call.file(fd)?;
-    let result = file.write(&mut Spans::one(buf, count(len)).up_to(limit(call)));
+    let result = file.write(&mut one(buf, len)?.up_to(limit(call)));
     wrote(call, result)
 }
 
 pub fn pread(call: &mut Call<'_>, [fd, buf, len, offset, ..]: Arguments) -> Result<u64> {
     let file = call.file(fd)?;
-    Ok(file.read_at(&mut Spans::one(buf, count(len)), offset)? as u64)
+    Ok(file.read_at(&mut one(buf, len)?, offset)? as u64)
 }
 
 pub fn pwrite(call: &mut Call<'_>, [fd, buf, len, offset, ..]: Arguments) -> Result<u64> {
     let file = call.file(fd)?;
-    let result = file.write_at(&mut Spans::one(buf, count(len)).up_to(limit(call)), offset);
+    let result = file.write_at(&mut one(buf, len)?.up_to(limit(call)), offset);
     wrote(call, result)
+}
+
+/// One piece. EFAULT if it is not all of the user's half, whether or not there is anything to be moved.
+fn one(address: u64, len: u64) -> Result<Spans<'static>> {
+    usercopy::check(address, len)?;
+    Ok(Spans::one(address, count(len)))
 }
 
 /// A list of pieces, cut off where the call is at its end.
@@ -73,6 +79,7 @@ fn spans(address: u64, len: u64) -> Result<Vec<Span>> {
         if i64::try_from(len).is_err() {
             return Err(Errno::Einval);
         }
+        usercopy::check(address, len)?;
         let len = count(len).min(MOST - total);
         total += len;
         spans.push(Span { address, len });

@@ -207,6 +207,7 @@ impl Caller<'_> {
         if size > limit && size > inode.ops.size() {
             return Err(Errno::Efbig);
         }
+        let _claim = inode.busy.write()?;
         let result = self.truncate_inode(&inode, size);
         tidy();
         result

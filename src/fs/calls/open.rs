@@ -115,6 +115,7 @@ impl Caller<'_> {
             _ => device::open(&inode, how.flags)?,
         };
         if is_regular && how.has(OpenFlags::TRUNC) {
+            let _claim = inode.busy.write()?;
             self.truncate_inode(&inode, 0)?;
         }
         let kept = how.flags

@@ -10,16 +10,17 @@ type Family = Tree<u32, u32>;
 fn family() -> Family {
     let mut tree = Family::new();
     let first = tree.reserve().unwrap();
-    tree.insert(first, 0, SIGCHLD, first).unwrap();
+    tree.insert(first, 0, BIRTH, first).unwrap();
     tree
 }
 
 fn child(tree: &mut Family, parent: u32) -> u32 {
     let pid = tree.reserve().unwrap();
-    tree.insert(pid, parent, SIGCHLD, pid).unwrap();
+    tree.insert(pid, parent, BIRTH, pid).unwrap();
     pid
 }
 
+const BIRTH: Birth = Birth::Child { exit_signal: SIGCHLD };
 const ENDS: What =
     What { exited: true, stopped: false, continued: false, leave: false, all: false, clone_only: false };
 
@@ -43,6 +44,19 @@ fn a_child_is_of_its_parents_group_until_somebody_says_otherwise() {
     tree.note_exec(second);
     assert_eq!(tree.set_group(shell, second, 0), Err(Errno::Eacces));
     assert_eq!(tree.set_group(second, 0, 0), Ok(()), "itself it may");
+}
+
+#[test]
+fn a_brother_has_his_creators_parent_and_group() {
+    let mut tree = family();
+    let shell = child(&mut tree, 1);
+    let job = tree.reserve().unwrap();
+    tree.insert(job, shell, Birth::Child { exit_signal: 10 }, job).unwrap();
+    tree.set_group(shell, job, 0).unwrap();
+    let brother = tree.reserve().unwrap();
+    tree.insert(brother, job, Birth::Brother, brother).unwrap();
+    assert_eq!((tree.parent(brother), tree.group(brother)), (Some(shell), Some(job)));
+    assert_eq!(tree.exit_signal(brother), 10, "it ends as its creator does");
 }
 
 #[test]

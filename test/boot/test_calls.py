@@ -1,0 +1,57 @@
+"""System calls from programs that mean no good, or do not know better: test/programs, the same ELF files that Linux was asked with."""
+
+import re
+
+from lib import programs
+from lib.build import ROOT
+from lib.harness import Skip, check, test
+from tools import initramfs
+
+CMDLINE = "console=ttyS0 loglevel=4 initrd=initramfs.img"
+# What Linux answers to test/programs/pointers.c: 6.1, mitigations=off no5lvl.
+ANSWERS = ROOT / "test" / "data" / "calls" / "pointers.txt"
+# Where this kernel answers otherwise, and why.
+DIFFERS = {
+    ("mremap *new_addr", "null"): "no program has anything at address 0, whoever's it is",
+    ("futex *word", "read-only"): "a word that only this process can see, and nobody write, wakes nobody; Linux says so",
+}
+# Addresses of the kernel, or of nobody: nothing is ever to be had there.
+NEVER = ["above", "noncanonical", "direct", "direct-linux", "text", "last-page", "wrapping"]
+# These take an address as a number: a hint, a name to wait by, a stack that is used later, where to write at the end.
+NUMBERS = ["mmap *addr", "brk *addr", "clone *stack", "clone *parent_tid", "clone *child_tid", "set_tid_address *tid", "set_robust_list *head", "nanosleep *left", "clock_nanosleep *left"]
+
+
+def boot(t, name, line, **machine):
+    """A guest whose first process runs `line`, which finds the program `name` in /bin."""
+    busybox, bash = initramfs.programs()
+    if busybox is None:
+        raise Skip("no static busybox here, and none to be fetched")
+    init = f"#!/bin/sh\nexport PATH=/bin\n{line}\n"
+    files = {"init": (init.encode(), 0o755), f"bin/{name}": (programs.program(name), 0o755)}
+    return t.start({"initramfs.img": initramfs.make(busybox, bash, files)}, cmdline=CMDLINE, **machine)
+
+
+def answers(text):
+    """`call *argument` and the address's kind: the answer."""
+    lines = [line.strip() for line in text.replace("\r", "").splitlines()]
+    kinds = next(line for line in lines if line.startswith("addresses: ")).split()[1:]
+    rows = [match for line in lines if (match := re.fullmatch(r"(\w+ \*\w+):((?: (?:\d+|ok|wait|[se]\d+))+)", line))]
+    found = {(row[1], kind): answer for row in rows for kind, answer in zip(kinds, row[2].split(), strict=True)}
+    check(len(rows) * len(kinds) == len(found), "a row comes twice")
+    return found
+
+
+@test("bad-pointers", smp=[1, 4])
+def bad_pointers(t, smp):
+    """Every call that there is, every argument that is an address, every kind of bad address: the answers are Linux's."""
+    guest = boot(t, "pointers", "pointers", smp=smp)
+    guest.expect("pointers: done", timeout=600)
+    found, linux = answers(guest.text), answers(ANSWERS.read_text())
+    calls = {f"{name} {argument}" for _, name, arguments in programs.served() for argument in arguments if argument[0] == "*"}
+    check({row for row, _ in found} == calls, f"not asked: {calls - {row for row, _ in found}}")
+    check(calls <= {row for row, _ in linux}, f"nobody knows what Linux says to {calls - {row for row, _ in linux}}")
+    bad = {key: answer for key, answer in found.items() if answer != linux[key] and key not in DIFFERS}
+    check(not bad, "\n".join(f"{row}, {kind}: {answer}, on Linux {linux[row, kind]}" for (row, kind), answer in bad.items()))
+    taken = [key for key, answer in found.items() if key[1] in NEVER and key[0] not in NUMBERS and not answer.isdigit()]
+    check(not taken, f"an address that is no program's is taken: {taken}")
+    guest.expect("init: process 1 has ended", timeout=60)

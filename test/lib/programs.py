@@ -1,0 +1,44 @@
+"""The test programs of test/programs, as static ELF files that run on this kernel and on Linux alike."""
+
+import hashlib
+import re
+import subprocess
+
+from lib.build import ROOT
+
+SOURCES = ROOT / "test" / "programs"
+BUILT = ROOT / "build" / "programs"
+TABLE = ROOT / "src" / "syscall" / "table.rs"
+# As small as the kernel's own, and with no library; what is not theirs to decide, such as a stack protector, is off.
+FLAGS = "-O2 -Wall -Wextra -static -nostdlib -ffreestanding -fno-stack-protector -fno-pie -no-pie -fcf-protection=none -Wno-parentheses".split()
+
+
+def served():
+    """The calls that the kernel serves: number, name, names of the arguments."""
+    rows = re.findall(r'^    (\d+) "(\w+)" "([^"]*)" = ', TABLE.read_text(), re.MULTILINE)
+    assert len(rows) > 150, "the table of calls does not look as it did"
+    return [(int(number), name, [one.strip() for one in arguments.split(",") if one.strip()]) for number, name, arguments in rows]
+
+
+def header():
+    """calls.h: the same for C."""
+    lines = ["/* Made from src/syscall/table.rs. */", "struct row { int number; const char *name, *arguments[6]; };", "static const struct row CALLS[] = {"]
+    for number, name, arguments in served():
+        lines.append(f'    {{{number}, "{name}", {{{", ".join(f"{chr(34)}{one}{chr(34)}" for one in arguments) or "0"}}}}},')
+    return "\n".join([*lines, "};", ""])
+
+
+def program(name):
+    """The bytes of a program, built if it is not yet as its sources are."""
+    made = header()
+    sources = [SOURCES / f"{name}.c", SOURCES / "ring3.h"]
+    key = hashlib.sha256("\0".join([made, *FLAGS, *(path.read_text() for path in sources)]).encode()).hexdigest()[:16]
+    place = BUILT / key
+    output = place / name
+    if not output.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "calls.h").write_text(made)
+        partial = place / f"{name}.partial"
+        subprocess.run(["gcc", *FLAGS, f"-I{place}", f"-I{SOURCES}", sources[0], "-o", partial], check=True)
+        partial.replace(output)
+    return output.read_bytes()
