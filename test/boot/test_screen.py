@@ -3,6 +3,7 @@
 import threading
 import time
 
+from boot.test_programs import PROMPT, SHELL, Shell
 from lib.guest import SLOW, Failure, plain
 from lib.harness import check, test
 
@@ -95,6 +96,21 @@ def font(t):
             _font.update(learn(teacher))
             teacher.kill()
     return _font
+
+
+@test("screen-shows-programs", smp=[1, 4])
+def programs(t, smp):
+    """What programs write on the console's line is on the screen as well, in its order; of very much, the end."""
+    glyphs = font(t)
+    shell = Shell(t, cmdline=f"console=tty0 video=1024x768 {SHELL}", smp=smp)
+    shell.run("echo first; echo second")
+    rows = wait_for_row(shell.guest, glyphs, "second")
+    at = next(index for index, row in enumerate(rows) if row.startswith("first"))
+    check(rows[at - 1].startswith(f"{PROMPT}echo first") and rows[at + 1].startswith("second"), "not in order:\n" + "\n".join(rows))
+    # More than waits for the screen at a time.
+    shell.run("seq 1 20000", timeout=120)
+    rows = [row for row in wait_for_row(shell.guest, glyphs, "20000") if row.strip().isdigit()]
+    check(len(rows) > 20 and [int(row) for row in rows] == list(range(20001 - len(rows), 20001)), "not the end:\n" + "\n".join(rows))
 
 
 @test("console-screen-only")
