@@ -143,7 +143,7 @@ class Ps(gdb.Command):
             rows = [(task.tid, task.name, task.doing(calls)) for task in process.tasks()]
             if process.state == "Zombie":
                 rows = rows or [("-", "", f"has ended, status {int(process.status):#x}")]
-            for tid, name, doing in rows or [("-", "", "has no thread yet")]:
+            for tid, name, doing in rows or [("-", "", "no thread: it begins, or ends")]:
                 stopped = f"stopped by signal {int(process.status)}; " if process.state == "Stopped" else ""
                 print(f"{head} {tid:>5}  {name:16}  {stopped}{doing}")
                 head = " " * len(head)
