@@ -102,10 +102,8 @@ pub fn init(initrd: &[u8]) {
         }
     };
     super::procfs::init();
-    if !initrd.is_empty() {
-        if unpack(files, initrd) {
-            give_back_initrd();
-        }
+    if !initrd.is_empty() && unpack(files, initrd) {
+        give_back_initrd();
     }
     if !pagecache::live::start_write_back() {
         error!(target: "files", "no memory for the write-back thread");

@@ -68,7 +68,8 @@ fn take_back(process: &Process, group: &mut Group, signal: Signal) -> bool {
             one.signals.lock().pending.discard(effect.discard);
         }
     }
-    (effect.continues || signal == Signal::KILL) && goes_on(process, group) && effect.continues
+    let has_gone_on = (effect.continues || signal == Signal::KILL) && goes_on(process, group);
+    has_gone_on && effect.continues
 }
 
 /// Into a queue, and somebody is told.

@@ -8,7 +8,8 @@
 //! those of a panic, go out polled, behind what is in the ring and in one piece: see `drivers::serial::port`.
 //!
 //! The port is shared. As long as nobody has its terminal open (`tty::serial`), it is the console's, and so the monitor's.
-//! Who opens it borrows it ([`lend`]), and the last who closes it gives it back.
+//! Who opens it borrows it ([`lend`]), and the last who closes it gives it back. What programs write there is on the
+//! framebuffer as well ([`show`]).
 //!
 //! [`RINGS`] is taken under the port's lock. [`SCREEN`] guards the text on the framebuffer, whose painting takes long: no
 //! interrupt handler touches it. Log lines made in a handler wait in the log's ring until [`print_log`] is called from
@@ -79,6 +80,16 @@ static SCREEN: SpinLock<Option<Framebuffer>> = SpinLock::new(Rank::Screen, None)
 
 /// Whether the screen shows less than its text.
 static IS_STALE: AtomicBool = AtomicBool::new(false);
+
+/// Whether there is a screen.
+static HAS_SCREEN: AtomicBool = AtomicBool::new(false);
+
+/// What programs have written on the console's port and the screen's text has not had yet; of too much, the end, which is
+/// all that the screen would be left with.
+static UNSHOWN: IrqLock<Ring<UNSHOWN_BYTES>> = IrqLock::new(Rank::SerialRings, Ring::new());
+const UNSHOWN_BYTES: usize = 16 << 10;
+/// Bytes of it that are moved at a time, with interrupts off.
+const PORTION: usize = 128;
 
 /// What the screen shows. Locked only while [`SCREEN`] is.
 static TEXT: SpinLock<TextConsole> = SpinLock::new(Rank::ScreenText, TextConsole::new());
@@ -224,7 +235,10 @@ fn write(text: &str, send: &dyn Fn(&[u8])) {
         for part in [line, end].iter().filter(|part| !part.is_empty()) {
             send(part.as_bytes());
             let screen = SCREEN.lock();
-            TEXT.lock().write(part.as_bytes());
+            let mut text = TEXT.lock();
+            take_over(&mut text);
+            text.write(part.as_bytes());
+            drop(text);
             IS_STALE.store(true, Ordering::Relaxed);
             drop(screen);
         }
@@ -234,7 +248,46 @@ fn write(text: &str, send: &dyn Fn(&[u8])) {
 /// Paints what has changed on the screen. Painting is the expensive part, so a burst of lines is painted once.
 fn paint() {
     if let Some(framebuffer) = &mut *SCREEN.lock() {
-        TEXT.lock().flush(framebuffer);
+        let mut text = TEXT.lock();
+        take_over(&mut text);
+        text.flush(framebuffer);
+    }
+}
+
+/// The screen is to show what a program's terminal sends on the console's port. It comes there later, so whoever writes
+/// waits for no painting.
+pub fn show(bytes: &[u8]) {
+    if !HAS_SCREEN.load(Ordering::Relaxed) {
+        return;
+    }
+    for portion in bytes.chunks(PORTION) {
+        let mut unshown = UNSHOWN.lock();
+        for &byte in portion {
+            if !unshown.push(byte) {
+                unshown.pop();
+                unshown.push(byte);
+            }
+        }
+    }
+    IS_STALE.store(true, Ordering::Relaxed);
+}
+
+/// Has the screen's text catch up with programs.
+fn take_over(text: &mut TextConsole) {
+    loop {
+        let (mut portion, mut count) = ([0; PORTION], 0);
+        let mut unshown = UNSHOWN.lock();
+        while count < PORTION
+            && let Some(byte) = unshown.pop()
+        {
+            portion[count] = byte;
+            count += 1;
+        }
+        drop(unshown);
+        if count == 0 {
+            return;
+        }
+        text.write(&portion[..count]);
     }
 }
 
@@ -252,6 +305,7 @@ pub fn configure(selection: &Selection, framebuffer: Option<Framebuffer>) -> Fou
 
     let mut screen = SCREEN.lock();
     *screen = framebuffer.filter(|_| selection.framebuffer);
+    HAS_SCREEN.store(screen.is_some(), Ordering::Relaxed);
     let mut text = TEXT.lock();
     if let Some(framebuffer) = &mut *screen {
         text.attach(framebuffer);
@@ -464,6 +518,7 @@ impl Emergency {
         unsafe {
             serial::break_in(PORT.load(Ordering::Relaxed));
             RINGS.force_unlock();
+            UNSHOWN.force_unlock();
             SCREEN.force_unlock();
             TEXT.force_unlock();
         }

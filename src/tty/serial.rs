@@ -72,6 +72,9 @@ impl Driver for Wires {
     fn send(&self, bytes: &[u8]) {
         self.output.lock().push(bytes);
         live::start_tx(self.number);
+        if console::serial_port() == Some(self.number) {
+            console::show(bytes);
+        }
     }
 
     fn unsent(&self) -> usize {

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import tempfile
 
+from boot.test_programs import Shell
 from lib import build
 from lib.elfedit import Elf
 from lib.guest import SLOW, Failure
@@ -37,13 +38,14 @@ def need_gdb():
 
 
 class Debugged:
-    """A machine with a gdb stub, at the monitor's prompt."""
+    """A machine with a gdb stub, at a prompt."""
 
-    def __init__(self, t, name="release", **machine):
+    def __init__(self, t, name="release", boot=None, **machine):
+        """`boot` starts it, if not `t.boot`: to another prompt."""
         self.gdb, self.t, self.outputs = need_gdb(), t, build.BY_NAME[name]
         self.folder = tempfile.TemporaryDirectory(prefix="sis-", dir="/tmp")
         self.socket = f"{self.folder.name}/gdb"
-        self.guest = t.boot(outputs=self.outputs, gdb=f"unix:{self.socket},server=on,wait=off", **machine)
+        self.guest = (boot or t.boot)(outputs=self.outputs, gdb=f"unix:{self.socket},server=on,wait=off", **machine)
 
     def __enter__(self):
         return self
@@ -223,7 +225,7 @@ def helpers(t, build):
 
         check("not started by `make gdb`" in see("sis console"), f"sis console says {see('sis console')!r}")
         check("running already" in see("sis entry"), f"sis entry says {see('sis entry')!r}")
-        for name in ("pt", "maps", "idt", "gdt", "dmesg", "bootinfo", "console", "entry", "locks", "percpu"):
+        for name in ("pt", "maps", "idt", "gdt", "dmesg", "bootinfo", "console", "entry", "locks", "percpu", "ps", "bt", "fds", "vmas"):
             check(f"sis {name} --" in see("help sis"), f"help sis lacks {name}:\n{see('help sis')}")
         check("Python Exception" not in outside and "Traceback" not in outside, f"a helper broke:\n{outside}")
 
@@ -277,6 +279,122 @@ def percpu(t, build):
         check("CPU 3 has no per-CPU variables" in part(text, "sis percpu 3"), f"CPU 3:\n{part(text, 'sis percpu 3')}")
         check("the number of a CPU is wanted" in part(text, "sis percpu"), f"no number:\n{part(text, 'sis percpu')}")
         check("no per-CPU variable has nosuch" in part(text, "sis percpu 0 nosuch"), "a name that nothing has is accepted")
+
+
+CALLERS = build.ROOT / "test" / "programs" / "callers.c"
+IN_CALLERS = ["read_by_hand", "inner", "outer", "main"]
+
+
+class DebuggedShell(Debugged):
+    """The same at bash's prompt, with the program `callers`, whose file is `program` here."""
+
+    def __init__(self, t, name, **machine):
+        self.program = t.directory / "bin" / "callers"
+        self.program.parent.mkdir(exist_ok=True)
+        flags = ["-g", "-O0", "-fno-omit-frame-pointer", "-static", "-pthread"]
+        subprocess.run(["gcc", *flags, "-o", self.program, CALLERS], check=True, timeout=60 * SLOW)
+
+        def boot(**machine):
+            files = {"bin/callers": (self.program.read_bytes(), 0o755)}
+            self.shell = Shell(t, files, program="/bin/bash --norc --noprofile --noediting", **machine)
+            return self.shell.guest
+
+        super().__init__(t, name, boot, **machine)
+
+    def begin(self, line):
+        """Runs it in the background; its number."""
+        return int(self.shell.run(f"{line} & echo pid $!").split("pid ")[1].split()[0])
+
+
+def user_frames(text):
+    """Of a backtrace the program's frames: (function or None, address) of each, the innermost first."""
+    lines = frames(text[text.index("ring 3"):])
+    return [re.match(r"#\d+ +(?:0x[0-9a-f]+ in )?(\S+) \(.*  /bin/\S+ at (0x[0-9a-f]+)$", line).groups() for line in lines]
+
+
+@test("gdb-processes", build=BUILDS)
+def processes(t, build):
+    """`sis ps`, `fds`, `vmas` show what /proc does; `sis bt` leads through the system call into a program that CR3 has not."""
+    with DebuggedShell(t, build) as machine:
+        run = machine.shell.run
+        sleeper = machine.begin("sleep 1000")
+        callers = machine.begin("callers > /tmp/said")
+        shell = int(run("echo $$"))
+        run("until grep -q begun /tmp/said; do :; done")
+        pids = [shell, sleeper, callers]
+        maps = {pid: run(f"cat /proc/{pid}/maps") for pid in pids}
+        links = {pid: run(f"cd /proc/{pid}/fd; for n in *; do echo $n $(readlink $n); done; cd") for pid in (sleeper, callers)}
+        kin = {pid: run(f"cut -d' ' -f1,4-6 /proc/{pid}/stat").split() for pid in pids}
+        other = int(re.search(r"(\d+)\s*$", run(f"echo /proc/{callers}/task/*"))[1])
+        names = ["sis ps", "sis threads", *(f"sis {what} {pid}" for what in ("bt", "fds", "vmas") for pid in pids), f"sis bt {other}",
+                 f"sis bt {callers} {machine.program}", f"sis bt {callers} /bin/true", "sis bt callers", "sis bt worker/0", "sis bt 9999", "sis fds 9999", "sis vmas"]
+        # At the idle thread's door, after a key: so all of them certainly wait.
+        text = machine.run("break idle_wait", "continue", "delete", "info registers rip rsp cr3", *marked(*names), f"set sysroot {t.directory}",
+                           *marked("sis bt"), f"echo <<found>>\\n", f"sis bt {callers}", "echo <<end>>\\n", "info registers rip rsp cr3", typed="")
+        check("Python Exception" not in text and "Traceback" not in text, f"a helper broke:\n{text}")
+        see = lambda name: part(text, name)  # noqa: E731
+
+        rows = {int(row[0]): row for row in (line.split() for line in see("sis ps").splitlines()[1:]) if len(row) > 5 and row[1].isdigit()}
+        for pid, (name, call) in {shell: ("bash", "read"), sleeper: ("sleep", "clock_nanosleep"), callers: ("callers", "read")}.items():
+            check(rows[pid][:4] == kin[pid] and rows[pid][4:] == [str(pid), name, "waiting,", call], f"{pid}, {kin[pid]}:\n{see('sis ps')}")
+        check(re.search(rf"^ +{other}  callers +waiting, futex$", see("sis ps"), re.MULTILINE), f"not its second thread:\n{see('sis ps')}")
+
+        for pid in pids:
+            inside = [re.match(r"(\S+ \S+ \S+) \S+ \d+ *(.*?) *$", line).groups() for line in maps[pid].splitlines()]
+            outside = [re.match(r"(\S+ \S+ \S+) +\d+ of \d+ +pages *(.*)$", line).groups() for line in see(f"sis vmas {pid}").splitlines()]
+            outside = [(where, "" if name == "[shared memory]" else name) for where, name in outside]
+            check(len(inside) > 5 and inside == outside, f"sis vmas {pid} shows:\n{see(f'sis vmas {pid}')}\nand not\n{maps[pid]}")
+            check(re.search(r" r-xp \S+ +[1-9]\d* of ", see(f"sis vmas {pid}")), f"no code of {pid} is there:\n{see(f'sis vmas {pid}')}")
+        for pid, inside in links.items():
+            outside = [re.match(r" *(\d+)  (?:r-|-w|rw)  at \d+ +\w+ +(\S+)", line).groups() for line in see(f"sis fds {pid}").splitlines()]
+            check([f"{number} {name}" for number, name in outside] == inside.splitlines(), f"sis fds {pid} shows:\n{see(f'sis fds {pid}')}\nand not\n{inside}")
+        check(re.search(r"^ +\d+  r-  at 0 +Fifo +pipe:\[\d+\]$", see(f"sis fds {callers}"), re.MULTILINE), f"not the pipe:\n{see(f'sis fds {callers}')}")
+
+        shown = see(f"sis bt {shell}")
+        for function in ("switch_landing", "tty", "transfer::read", "dispatch::serve", "signal handler", r"ring 3, read\(fd=0x0, "):
+            check(re.search(function, shown), f"the shell's backtrace does not name {function}:\n{shown}")
+        check("ring 3, clock_nanosleep(" in see(f"sis bt {sleeper}"), f"shows:\n{see(f'sis bt {sleeper}')}")
+        # All of it, by its number: two threads. With its file, by name.
+        both = see(f"sis bt {callers} {machine.program}").split(f"process {callers}, thread {other}, callers, waiting:\n")
+        check(len(both) == 2 and "pipe" in both[0], f"not both threads:\n{both}")
+        named = user_frames(both[0])
+        check([name for name, _ in named][:4] == IN_CALLERS, f"the program's callers:\n{both[0]}")
+        check(re.search(r"in outer \(fd=\d+\) at .*callers\.c:\d+", both[0]), f"no line of the program's:\n{both[0]}")
+        symbols = {name: value for name, value, _, _ in Elf.load(machine.program).symbols()}
+        check(0 <= int(named[2][1], 16) - symbols["outer"] < 64, f"outer is not there: {named}")
+        joins = [name for name, _ in user_frames(both[1])]
+        check("other" in joins and "start_thread" in joins, f"the second thread's callers:\n{both[1]}")
+        rip = re.search(r"  rip ([0-9a-f]{16})", both[0])
+        check(rip and int(rip[1], 16) == int(named[0][1], 16), f"the registers are another's:\n{both[0]}")
+        # Without it: the same places, by frame pointers alone; but a function of a library's that has none.
+        bare = user_frames(see(f"sis bt {callers}").split(f"thread {other}, ")[0])
+        check(bare[:4] == [("??", at) for _, at in named[:4]], f"by frame pointers: {bare}, and not {named}")
+        check(user_frames(see(f"sis bt {other}"))[0][0] == "??", f"one thread:\n{see(f'sis bt {other}')}")
+        check([name for name, _ in user_frames(see("found").split(f"thread {other}, ")[0])][:4] == IN_CALLERS, f"not found under sysroot:\n{see('found')}")
+        check("/bin/true is not the program /bin/callers" in see(f"sis bt {callers} /bin/true"), f"takes any file:\n{see(f'sis bt {callers} /bin/true')}")
+        check(f"process {callers}, " in see("sis bt callers"), f"by name:\n{see('sis bt callers')}")
+        check("thread_start" in see("sis bt worker/0"), f"a kernel thread:\n{see('sis bt worker/0')}")
+        for name in ("sis bt 9999", "sis fds 9999"):
+            check("no " in see(name) and "9999" in see(name), f"{name} says {see(name)!r}")
+        check("usage: sis vmas PID" in see("sis vmas"), f"sis vmas says {see('sis vmas')!r}")
+        registers = re.findall(r"^(rip|rsp|cr3) +(0x[0-9a-f]+)", text, re.MULTILINE)
+        check(len(registers) == 6 and registers[:3] == registers[3:], f"the machine was not left as it was: {registers}")
+        # It goes on as if nothing had been.
+        check(run("kill %1 %2; wait; echo gone").endswith("gone\n"), "the machine has suffered")
+
+
+@test("gdb-running")
+def running(t):
+    """`sis bt` of a program that runs, from whichever CPU gdb looks."""
+    with DebuggedShell(t, "release", smp=2) as machine:
+        pid = machine.begin("callers spin > /tmp/said")
+        machine.shell.run("until grep -q begun /tmp/said; do :; done")
+        text = machine.run(*marked("thread 1", f"sis bt {pid} {machine.program}"), "echo <<again>>\\n", "thread 2", f"sis bt {pid} {machine.program}", "thread", "echo <<end>>\\n")
+        for shown in (part(text, f"sis bt {pid} {machine.program}"), part(text, "again")):
+            names = [name for name, _ in user_frames(shown)]
+            check("spin" in names and names[names.index("spin") + 1] == "main", f"where it is:\n{shown}")
+        check("Current thread is 2" in text, f"another CPU is selected:\n{text}")
+        check(machine.shell.run("kill %1; wait; echo gone").endswith("gone\n"), "the machine has suffered")
 
 
 def make_gdb(t, *commands, **variables):

@@ -3,6 +3,7 @@
 import threading
 import time
 
+from boot.test_programs import PROMPT, SHELL, Shell
 from lib.guest import SLOW, Failure, plain
 from lib.harness import check, test
 
@@ -95,6 +96,33 @@ def font(t):
             _font.update(learn(teacher))
             teacher.kill()
     return _font
+
+
+def wait_for_rows(guest, glyphs, are_right, timeout=120):
+    """Looks at the screen, which may be half painted, until its rows are what they should be."""
+    deadline = time.monotonic() + timeout * SLOW
+    while not are_right(rows := guest.screendump().text(glyphs)):
+        if time.monotonic() > deadline:
+            raise Failure("the screen shows:\n" + "\n".join(rows))
+        guest.idle(0.25)
+
+
+@test("screen-shows-programs", smp=[1, 4])
+def programs(t, smp):
+    """What programs write on the console's line is on the screen as well, in its order; of very much, the end."""
+    glyphs = font(t)
+    shell = Shell(t, cmdline=f"console=tty0 video=1024x768 {SHELL}", smp=smp)
+    shell.run("echo first; echo second")
+    expected = [f"{PROMPT}echo first; echo second", "first", "second"]
+    wait_for_rows(shell.guest, glyphs, lambda rows: any(rows[at:at + 3] == expected for at in range(len(rows))))
+    # More than waits for the screen at a time.
+    shell.run("seq 1 20000", timeout=120)
+
+    def is_end(rows):
+        numbers = [int(row) for row in rows if row.strip().isdigit()]
+        return len(numbers) > 20 and numbers == list(range(20001 - len(numbers), 20001))
+
+    wait_for_rows(shell.guest, glyphs, is_end)
 
 
 @test("console-screen-only")

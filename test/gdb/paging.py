@@ -57,9 +57,12 @@ def root():
     return levels, machine.register("cr3") & ADDRESS
 
 
-def walk(virt):
-    """(level, table, index, entry) from the top down to a leaf or to the first entry that is not present."""
+def walk(virt, top=None):
+    """(level, table, index, entry) from the top down to a leaf or to the first entry that is not present.
+
+    From CR3 on, or from the top table `top` of another address space."""
     level, table = root()
+    table = table if top is None else top
     while True:
         index = virt >> 12 + 9 * (level - 1) & 511
         entry = machine.number(machine.physical(table + 8 * index, 8))
@@ -69,10 +72,10 @@ def walk(virt):
         level, table = level - 1, target(level, entry)
 
 
-def translate(virt):
-    """(physical address, flags of the whole path), or None."""
+def translate(virt, top=None):
+    """(physical address, flags of the whole path), or None. By CR3, or by the top table `top`."""
     flags = WRITE | USER
-    for level, _, _, entry in walk(virt):
+    for level, _, _, entry in walk(virt, top):
         flags = combine(flags, entry)
     if not entry & PRESENT:
         return None

@@ -22,12 +22,16 @@ class Sis(gdb.Command):
 
 Sis()
 
+import backtrace  # noqa: E402, F401
 import bootinfo  # noqa: E402, F401
 import console  # noqa: E402, F401
 import descriptors  # noqa: E402, F401
 import dmesg  # noqa: E402, F401
 import entry  # noqa: E402, F401
+import files  # noqa: E402, F401
 import locks  # noqa: E402, F401
 import paging  # noqa: E402, F401
 import percpu  # noqa: E402, F401
+import processes  # noqa: E402, F401
 import threads  # noqa: E402, F401
+import vmas  # noqa: E402, F401

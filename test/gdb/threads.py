@@ -1,10 +1,6 @@
-"""`sis threads` and `sis bt THREAD`: the kernel's threads, and where each of them is.
+"""`sis threads`: the kernel's threads, those that run programs among them.
 
-gdb sees CPUs. A thread that none of them runs is a stack: asm/switch.S has pushed six registers there, and kept the
-stack pointer. For its backtrace RSP and RIP of the selected CPU are put where the switch would go on, and back
-afterwards: the call-frame information of asm/switch.S then leads on.
-
-Source: src/task/thread.rs (struct Thread, the list of all), asm/switch.S.
+Source: src/task/thread.rs (struct Thread, the list of all).
 """
 
 import gdb
@@ -75,33 +71,4 @@ class Threads(gdb.Command):
             print(f"{thread.id:3}  {thread.name:20}  {state:8}  {thread.class_name():10}  cpu {thread.cpu}  {thread.cpu_ns / 1e9:.6f} s")
 
 
-class Backtrace(gdb.Command):
-    """Backtrace of one of the kernel's threads, by its id or its name: sis bt THREAD."""
-
-    def __init__(self):
-        super().__init__("sis bt", gdb.COMMAND_USER)
-
-    def invoke(self, argument, _from_tty):
-        wanted = argument.strip()
-        threads = [thread for thread in all_threads() if wanted in (str(thread.id), thread.name)]
-        if not threads:
-            machine.fail(f"no thread {wanted or 'without a name'}: sis threads lists them")
-        thread = threads[0]
-        print(f"thread {thread.id}, {thread.name}, {STATES[min(thread.state, 3)]}:")
-        if STATES[thread.state] == "running":
-            gdb.execute("bt")
-            return
-        landing = machine.linked("switch_landing")
-        gdb.newest_frame().select()
-        kept = {name: machine.register(name) for name in ("rsp", "rip")}
-        try:
-            gdb.execute(f"set $rsp = {thread.stack_pointer:#x}", to_string=True)
-            gdb.execute(f"set $rip = {landing:#x}", to_string=True)
-            gdb.execute("bt")
-        finally:
-            for name, value in kept.items():
-                gdb.execute(f"set ${name} = {value:#x}", to_string=True)
-
-
 Threads()
-Backtrace()
