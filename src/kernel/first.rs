@@ -119,7 +119,7 @@ pub fn run(options: &CommandLine<'_>) {
 
 fn start() -> Result<()> {
     let caller = kernel::files::caller().ok_or(Errno::Enodev)?;
-    let number = TREE.lock().reserve()?;
+    let number = TREE.lock().reserve(0, u64::MAX)?;
     assert!(number == INIT, "the first process comes first");
     let processes = (frames::managed_frames() / 32).clamp(64, 16_384);
     let parts = Parts {

@@ -72,7 +72,7 @@ impl job::Processes for Live {
 
     fn is_orphaned(&self) -> bool {
         let tree = TREE.lock();
-        tree.group(pid()).is_none_or(|group| tree.is_orphaned(group, None))
+        tree.group(pid()).is_none_or(|group| tree.is_orphaned(group))
     }
 
     fn session_of(&self, group: u32) -> Option<u32> {

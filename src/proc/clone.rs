@@ -4,6 +4,7 @@ use super::limits::Resource;
 use super::process::{Memory, Parts, Process, TREE, Task, Vfork};
 use super::run::Begin;
 use super::signal::action::Actions;
+use super::send;
 use super::signal::mask::Mask;
 use super::tree::{self, Birth};
 use crate::arch::x86_64::frame::TrapFrame;
@@ -90,8 +91,11 @@ pub struct CloneArgs {
 struct Number(Option<u32>);
 
 impl Number {
-    fn reserve() -> Result<Self> {
-        TREE.lock().reserve().map(|number| Self(Some(number)))
+    /// One more of its user's, who may have `RLIMIT_NPROC`, unless he is user 0.
+    fn reserve(process: &Process) -> Result<Self> {
+        let user = process.credentials().uid;
+        let most = if user == 0 { u64::MAX } else { process.limits.lock().soft(Resource::Processes) };
+        TREE.lock().reserve(user, most).map(|number| Self(Some(number)))
     }
 
     fn get(&self) -> u32 {
@@ -118,7 +122,7 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
     if flags.contains(CloneFlags::SETTLS) && args.tls >= USER_END {
         return Err(Errno::Eperm);
     }
-    let number = Number::reserve()?;
+    let number = Number::reserve(&task.process)?;
     let tid = number.get();
     let floating = floating()?;
     let mut registers = Start { frame: *frame, segments: context::segments() };
@@ -173,7 +177,9 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
             Ok(())
         } else {
             let handle = new.process.clone();
-            tree.insert(tid, task.pid(), birth, handle)
+            // What was sent to the group before there was this process in it is its own as well: the call comes again.
+            let sent = if send::has_news(task) { Err(Errno::Erestartnointr) } else { Ok(()) };
+            sent.and_then(|()| tree.insert(tid, task.pid(), birth, handle))
         };
         inserted.map(|()| tree.set_thread(tid, new.clone()))
     };
@@ -212,10 +218,6 @@ fn copy_of_process(task: &Task, pid: u32, flags: CloneFlags, memory: Ref<Memory>
     let old = &task.process;
     let limits = *old.limits.lock();
     let credentials = old.credentials();
-    let most = limits.soft(Resource::Processes);
-    if credentials.uid != 0 && processes_of(credentials.uid) as u64 >= most {
-        return Err(Errno::Eagain);
-    }
     let standing = old.standing();
     let place =
         if flags.contains(CloneFlags::FS) { standing.place } else { Ref::new(standing.place.copy()?)? };
@@ -232,15 +234,4 @@ fn copy_of_process(task: &Task, pid: u32, flags: CloneFlags, memory: Ref<Memory>
     let terminal = old.terminal.load(Ordering::Relaxed);
     let parts = Parts { memory: Some(memory), files, place, credentials, limits, actions, terminal };
     Process::new(pid, parts)
-}
-
-/// How many processes a user has.
-fn processes_of(uid: u32) -> usize {
-    let tree = TREE.lock();
-    let (mut count, mut from) = (0, 0);
-    while let Some((pid, process)) = tree.next(from) {
-        count += usize::from(process.credentials().uid == uid);
-        from = pid + 1;
-    }
-    count
 }

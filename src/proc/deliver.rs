@@ -120,7 +120,7 @@ fn interrupted(rax: u64) -> Option<Interrupted> {
 /// Nobody outside a process's group could let it go on.
 fn is_orphaned(pid: u32) -> bool {
     let tree = TREE.lock();
-    tree.group(pid).is_some_and(|group| tree.is_orphaned(group, None))
+    tree.group(pid).is_some_and(|group| tree.is_orphaned(group))
 }
 
 /// All threads stop, and the parent is told; unless somebody has sent SIGCONT since the signal was taken.

@@ -125,47 +125,29 @@ fn process_ends(process: &Ref<Process>, status: u32) {
         let pid = process.pid;
         let group = tree.group(pid);
         let parent = tree.parent(pid);
-        // Those whom nobody will continue any more are told so.
-        let mut orphaned = alloc::vec::Vec::new();
-        let mut note = |tree: &tree::Tree<Ref<Process>, Ref<Task>>, group: u32| {
-            if tree.has_stopped(group)
-                && tree.is_orphaned(group, Some(pid))
-                && orphaned.try_reserve(1).is_ok()
-            {
-                orphaned.push(group);
-            }
-        };
-        if let Some(group) = group {
-            note(&tree, group);
-        }
+        // Groups that only this process may have kept from being orphaned.
         let mut groups = alloc::vec::Vec::new();
-        for (child, _) in tree.children(pid) {
-            if let Some(theirs) =
-                tree.group(child).filter(|theirs| Some(*theirs) != group && !groups.contains(theirs))
-            {
-                if groups.try_reserve(1).is_ok() {
-                    groups.push(theirs);
-                }
+        for theirs in group.into_iter().chain(tree.children(pid).filter_map(|(child, _)| tree.group(child))) {
+            if !groups.contains(&theirs) && !tree.is_orphaned(theirs) && groups.try_reserve(1).is_ok() {
+                groups.push(theirs);
             }
-        }
-        for theirs in groups {
-            note(&tree, theirs);
         }
         tree.leave_children(pid, |orphan| {
-            if orphan.is_zombie && told.try_reserve(1).is_ok() {
+            if orphan.ended.is_some() && told.try_reserve(1).is_ok() {
                 told.push(orphan);
             }
         });
         tree.set_zombie(pid, status);
-        (parent.and_then(|parent| tree.get(parent).cloned()), tree.exit_signal(pid), orphaned)
+        // Those whom nobody will continue any more are told so.
+        groups.retain(|&theirs| tree.is_orphaned(theirs) && tree.has_stopped(theirs));
+        (parent.and_then(|parent| tree.get(parent).cloned()), tree.exit_signal(pid), groups)
     };
     for group in orphaned {
         send::to_group(group, Info::kernel(Signal::HUP));
         send::to_group(group, Info::kernel(Signal::CONT));
     }
     for orphan in told {
-        let status = orphan.child.group().end.unwrap_or(0);
-        tell_of_end(&orphan.parent, &orphan.child, orphan.exit_signal, status);
+        tell_of_end(&orphan.parent, &orphan.child, orphan.exit_signal, orphan.ended.unwrap_or(0));
     }
     match parent {
         Some(parent) => tell_of_end(&parent, process, exit_signal, status),

@@ -16,6 +16,7 @@ use super::exec::script::{HEAD_BYTES, SCRIPTS_MAX, Script};
 use super::exec::stack::{self, HWCAP2_FSGSBASE, Told};
 use super::ids::{self, Begun};
 use super::process::{Memory, Strings, TREE, Task, WORK_END};
+use super::signal::Signal;
 use super::user::Mine;
 use super::{end, limits::Resource};
 use crate::arch::x86_64::frame::TrapFrame;
@@ -28,6 +29,7 @@ use crate::fs::Result;
 use crate::fs::busy::Running;
 use crate::fs::calls::{OpenHow, may_execute};
 use crate::fs::cred::Credentials;
+use crate::fs::fd::FdTable;
 use crate::fs::file::File;
 use crate::fs::flags::MountFlags;
 use crate::fs::io;
@@ -316,14 +318,18 @@ fn map_segment(space: &UserSpace, file: &Ref<File>, segment: &Segment, bias: u64
     Ok(())
 }
 
+/// A copy of the table of descriptors, if others have it too. ENOMEM.
+fn own_files(task: &Task) -> Result<Option<Ref<FdTable>>> {
+    let files = task.process.files();
+    if files.count() > 2 { Ok(Some(Ref::with_last(files.copy()?)?)) } else { Ok(None) }
+}
+
 /// The program that was loaded takes the place of the old one. EAGAIN, EINTR: the process ends, or somebody else is doing
 /// the same; then the old one goes on.
 pub fn install(task: &Task, frame: &mut TrapFrame, loaded: Loaded) -> Result<()> {
-    // A table that another process has too is not to be closed in.
-    let files = task.process.files();
-    let own_files = if files.count() > 2 { Some(Ref::with_last(files.copy()?)?) } else { None };
-    drop(files);
     alone(task)?;
+    // A table that another process has too is not to be closed in.
+    let own_files = own_files(task).inspect_err(|_| end::begin(task, end::killed(Signal::KILL, false)))?;
     // What waits for this thread's locks and for its end has it in the old memory.
     end::leave_memory(task);
     let Loaded { memory, registers, name, credentials } = loaded;

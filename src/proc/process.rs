@@ -375,7 +375,13 @@ impl Process {
     }
 
     pub fn set_credentials(&self, credentials: Ref<Credentials>) {
+        let (before, now) = (self.credentials().uid, credentials.uid);
         drop(self.credentials.replace(credentials));
+        if before != now {
+            let mut tree = TREE.lock();
+            // Without memory for another count they stay in the old one.
+            self.group().iter().for_each(|task| _ = tree.count_in(task.tid(), now));
+        }
     }
 
     pub fn set_place(&self, place: Ref<FsContext>) {

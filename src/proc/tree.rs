@@ -81,10 +81,12 @@ struct Number<T> {
     /// The first of a group's members.
     group: u32,
     thread: Option<T>,
+    /// The user in whose count the process or thread is.
+    user: Option<u32>,
 }
 
 impl<T> Number<T> {
-    const FREE: Self = Self { uses: 0, process: NONE, group: NONE, thread: None };
+    const FREE: Self = Self { uses: 0, process: NONE, group: NONE, thread: None, user: None };
 }
 
 /// Whose child a new process is.
@@ -104,6 +106,8 @@ pub struct Tree<P, T> {
     free: Vec<u32>,
     last: u32,
     processes: usize,
+    /// How many processes and threads each user has, zombies among them; by user.
+    users: Vec<(u32, u32)>,
 }
 
 /// Whose end somebody waits for.
@@ -147,13 +151,13 @@ pub struct Orphan<P> {
     pub parent: P,
     pub child: P,
     pub exit_signal: u8,
-    /// It has ended: its new parent has to be told.
-    pub is_zombie: bool,
+    /// It has ended, with that status: its new parent has to be told.
+    pub ended: Option<u32>,
 }
 
 impl<P: Clone, T: Clone> Tree<P, T> {
     pub const fn new() -> Self {
-        Self { numbers: Vec::new(), nodes: Vec::new(), free: Vec::new(), last: 0, processes: 0 }
+        Self { numbers: Vec::new(), nodes: Vec::new(), free: Vec::new(), last: 0, processes: 0, users: Vec::new() }
     }
 
     /// How many processes there are, zombies among them.
@@ -192,8 +196,12 @@ impl<P: Clone, T: Clone> Tree<P, T> {
 
     // ---- numbers ----
 
-    /// A number that nothing is called by, for a process or a thread. EAGAIN: there is none; ENOMEM.
-    pub fn reserve(&mut self) -> Result<u32, Errno> {
+    /// A number that nothing is called by, for a process or a thread of that user, who may have so many. EAGAIN: there is
+    /// none, or he has them all; ENOMEM.
+    pub fn reserve(&mut self, user: u32, most: u64) -> Result<u32, Errno> {
+        if u64::from(self.count_of(user)) >= most {
+            return Err(Errno::Eagain);
+        }
         let mut at = self.last;
         for _ in 0..NUMBERS {
             at += 1;
@@ -202,12 +210,41 @@ impl<P: Clone, T: Clone> Tree<P, T> {
             }
             if self.number(at).is_none_or(|number| number.uses == 0) {
                 self.make_room(at)?;
+                self.count_in(at, user)?;
                 self.numbers[at as usize].uses = 1;
                 self.last = at;
                 return Ok(at);
             }
         }
         Err(Errno::Eagain)
+    }
+
+    /// How many processes and threads a user has.
+    pub fn count_of(&self, user: u32) -> u32 {
+        self.users.binary_search_by_key(&user, |entry| entry.0).map_or(0, |at| self.users[at].1)
+    }
+
+    /// Whoever is called by that number is of that user from now on, and not of another. ENOMEM: as before.
+    pub fn count_in(&mut self, number: u32, user: u32) -> Result<(), Errno> {
+        match self.users.binary_search_by_key(&user, |entry| entry.0) {
+            Ok(at) => self.users[at].1 += 1,
+            Err(at) => {
+                room::reserve(&mut self.users, 1).map_err(|_| Errno::Enomem)?;
+                self.users.insert(at, (user, 1));
+            }
+        }
+        self.count_out(number);
+        self.numbers[number as usize].user = Some(user);
+        Ok(())
+    }
+
+    fn count_out(&mut self, number: u32) {
+        let Some(user) = self.numbers[number as usize].user.take() else { return };
+        let at = self.users.binary_search_by_key(&user, |entry| entry.0).expect("who is counted has a count");
+        self.users[at].1 -= 1;
+        if self.users[at].1 == 0 {
+            self.users.remove(at);
+        }
     }
 
     fn make_room(&mut self, number: u32) -> Result<(), Errno> {
@@ -223,6 +260,7 @@ impl<P: Clone, T: Clone> Tree<P, T> {
     /// What was [`reserve`](Self::reserve)d is not called by it any more.
     pub fn release(&mut self, number: u32) {
         self.numbers[number as usize].thread = None;
+        self.count_out(number);
         self.unuse(number);
     }
 
@@ -471,12 +509,11 @@ impl<P: Clone, T: Clone> Tree<P, T> {
         Ok(pid)
     }
 
-    /// Whether nobody would continue a group that stops: no member has a parent in another group of the session. `except`
-    /// is not counted, being about to end.
-    pub fn is_orphaned(&self, group: u32, except: Option<u32>) -> bool {
+    /// Whether nobody would continue a group that stops: no member has a parent in another group of the session.
+    pub fn is_orphaned(&self, group: u32) -> bool {
         self.members(group).all(|(pid, _)| {
             let Some(node) = self.node_of(pid) else { return true };
-            let is_gone = matches!(node.state, State::Zombie(_)) || Some(pid) == except;
+            let is_gone = matches!(node.state, State::Zombie(_));
             let links = self.node_of(node.parent).is_some_and(|parent| {
                 parent.pid != INIT && parent.group != group && parent.session == node.session
             });
@@ -534,8 +571,8 @@ impl<P: Clone, T: Clone> Tree<P, T> {
             node.exit_signal = crate::proc::SIGCHLD;
             let (state, handle) = (node.state, node.handle.clone());
             if let Some(parent) = self.get(reaper).cloned() {
-                let is_zombie = matches!(state, State::Zombie(_));
-                tell(Orphan { parent, child: handle, exit_signal: crate::proc::SIGCHLD, is_zombie });
+                let ended = if let State::Zombie(status) = state { Some(status) } else { None };
+                tell(Orphan { parent, child: handle, exit_signal: crate::proc::SIGCHLD, ended });
             }
         }
     }
@@ -603,6 +640,7 @@ impl<P: Clone, T: Clone> Tree<P, T> {
         let node = self.nodes[slot as usize].take()?;
         self.unuse(node.session);
         self.numbers[pid as usize].process = NONE;
+        self.count_out(pid);
         self.unuse(pid);
         self.free.push(slot);
         self.processes -= 1;

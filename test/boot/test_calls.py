@@ -55,3 +55,55 @@ def bad_pointers(t, smp):
     taken = [key for key, answer in found.items() if key[1] in NEVER and key[0] not in NUMBERS and not answer.isdigit()]
     check(not taken, f"an address that is no program's is taken: {taken}")
     guest.expect("init: process 1 has ended", timeout=60)
+
+
+def last_line(t, name, line, timeout, **machine):
+    """Runs one of the programs whose last line says how it went, and ends in `status 0`."""
+    guest = boot(t, name, f"{line}; echo status $?", **machine)
+    found = guest.expect(re.compile(r"\nstatus (\d+)\r?\n"), timeout)
+    said = [one for one in guest.text[:found.start()].replace("\r", "").splitlines() if one.startswith(f"{name}: ")]
+    check(found[1] == "0", f"{line}: status {found[1]}: {said[-3:]}")
+    guest.expect("init: process 1 has ended", timeout=60)
+    return said[-1]
+
+
+@test("many-at-once", smp=[1, 4])
+def many_at_once(t, smp):
+    """A thousand processes in 512 MiB, twice; then the memory is there again."""
+    line = last_line(t, "many", "many at-once 1000", 600, smp=smp, mem="512M")
+    check(line.startswith("many: 1000 at-once; free before"), line)
+
+
+@test("many-bomb", smp=[1, 4])
+def many_bomb(t, smp):
+    """A fork bomb gets as many processes as its user may have, not one more; others fork on."""
+    line = last_line(t, "many", "many bomb 300", 600, smp=smp)
+    check(line.startswith("many: 300 bomb; free before"), line)
+
+
+@test("many-exec", smp=[1, 4], count=[300])
+@test("many-exec", level="matrix", smp=[1, 4], count=[10_000])
+def many_exec(t, smp, count):
+    """fork, exec and wait, again and again; then the memory is there again."""
+    line = last_line(t, "many", f"many exec {count}", 3000, smp=smp)
+    check(line.startswith(f"many: {count} exec; free before"), line)
+
+
+@test("frames", cpu=["qemu64", "max"], smp=[1, 4], count=[10_000])
+@test("frames", level="fuzz", cpu=["qemu64", "max"], smp=[4], count=[1_000_000])
+def frames(t, cpu, smp, count):
+    """Signal frames that a program has damaged: whatever comes of it comes to the program."""
+    line = last_line(t, "frames", f"frames 1 {count}", 6000, smp=smp, cpu=cpu)
+    found = re.fullmatch(r"frames: (\d+) frames: (\d+) went through, (\d+) caught, (\d+) died, 0 strange", line)
+    check(found and int(found[1]) >= count, line)
+    # Of all kinds, or the damage is not what it is meant to be.
+    check(int(found[2]) > count // 100 and int(found[3]) > count // 100, line)
+
+
+@test("fuzz-calls", cpu=["qemu64", "max"], smp=[1, 4], rounds=[60], seed=[1])
+@test("fuzz-calls", level="fuzz", cpu=["qemu64", "max"], smp=[1, 4], rounds=[3000], seed=[1, 1_000_000])
+def fuzz_calls(t, cpu, smp, rounds, seed):
+    """System calls at random: no panic, no hang, nothing given away, the memory there again. A debug build fills what is free."""
+    together = " & ".join(f"fuzz {seed + 10_000 * n} {rounds} 200" for n in range(smp - 1))
+    line = last_line(t, "fuzz", f"{together + ' & wait; ' if smp > 1 else ''}fuzz {seed} {rounds} 200", 3000, smp=smp, cpu=cpu)
+    check(re.search(rf"^fuzz: {rounds} rounds: .* 0 leaks;", line), line)

@@ -9,13 +9,13 @@ type Family = Tree<u32, u32>;
 
 fn family() -> Family {
     let mut tree = Family::new();
-    let first = tree.reserve().unwrap();
+    let first = tree.reserve(0, u64::MAX).unwrap();
     tree.insert(first, 0, BIRTH, first).unwrap();
     tree
 }
 
 fn child(tree: &mut Family, parent: u32) -> u32 {
-    let pid = tree.reserve().unwrap();
+    let pid = tree.reserve(0, u64::MAX).unwrap();
     tree.insert(pid, parent, BIRTH, pid).unwrap();
     pid
 }
@@ -50,13 +50,31 @@ fn a_child_is_of_its_parents_group_until_somebody_says_otherwise() {
 fn a_brother_has_his_creators_parent_and_group() {
     let mut tree = family();
     let shell = child(&mut tree, 1);
-    let job = tree.reserve().unwrap();
+    let job = tree.reserve(0, u64::MAX).unwrap();
     tree.insert(job, shell, Birth::Child { exit_signal: 10 }, job).unwrap();
     tree.set_group(shell, job, 0).unwrap();
-    let brother = tree.reserve().unwrap();
+    let brother = tree.reserve(0, u64::MAX).unwrap();
     tree.insert(brother, job, Birth::Brother, brother).unwrap();
     assert_eq!((tree.parent(brother), tree.group(brother)), (Some(shell), Some(job)));
     assert_eq!(tree.exit_signal(brother), 10, "it ends as its creator does");
+}
+
+#[test]
+fn a_user_has_so_many_and_no_more() {
+    let mut tree = family();
+    let mut numbers = std::vec![tree.reserve(7, 2).unwrap(), tree.reserve(7, 2).unwrap()];
+    assert_eq!(tree.reserve(7, 2), Err(Errno::Eagain));
+    assert_eq!((tree.count_of(7), tree.count_of(0), tree.count_of(8)), (2, 1, 0));
+    tree.count_in(numbers[0], 8).unwrap();
+    numbers.push(tree.reserve(7, 2).unwrap());
+    let child = numbers[1];
+    tree.insert(child, 1, BIRTH, child).unwrap();
+    tree.set_zombie(child, 0);
+    assert_eq!(tree.reserve(7, 2), Err(Errno::Eagain), "a zombie counts");
+    tree.reap(child);
+    tree.release(numbers[0]);
+    tree.release(numbers[2]);
+    assert_eq!((tree.count_of(7), tree.count_of(8), tree.users.len()), (0, 0, 1));
 }
 
 #[test]
@@ -64,13 +82,13 @@ fn a_group_without_a_parent_to_continue_it_is_orphaned() {
     let mut tree = family();
     let shell = child(&mut tree, 1);
     tree.new_session(shell).unwrap();
-    assert!(tree.is_orphaned(shell, None), "its parent is of another session");
+    assert!(tree.is_orphaned(shell), "its parent is of another session");
     let job = child(&mut tree, shell);
     tree.set_group(shell, job, 0).unwrap();
-    assert!(!tree.is_orphaned(job, None));
+    assert!(!tree.is_orphaned(job));
     tree.set_zombie(shell, 0);
     tree.leave_children(shell, |_| ());
-    assert!(tree.is_orphaned(job, None));
+    assert!(tree.is_orphaned(job));
 }
 
 #[test]
@@ -81,7 +99,7 @@ fn a_zombie_is_told_of_once_and_its_number_is_free_when_nothing_has_it() {
     let job = child(&mut tree, shell);
     tree.set_zombie(shell, 7 << 8);
     let mut left = Vec::new();
-    tree.leave_children(shell, |orphan| left.push((orphan.parent, orphan.child, orphan.is_zombie)));
+    tree.leave_children(shell, |orphan| left.push((orphan.parent, orphan.child, orphan.ended.is_some())));
     assert_eq!(left, [(1, job, false)]);
     let look = What { leave: true, ..ENDS };
     for what in [look, ENDS] {
@@ -134,13 +152,13 @@ fn numbers_come_round_and_pass_what_is_taken() {
     let mut tree = family();
     let kept = child(&mut tree, 1);
     for _ in 0..NUMBERS - 3 {
-        let number = tree.reserve().unwrap();
+        let number = tree.reserve(0, u64::MAX).unwrap();
         tree.release(number);
     }
     assert_eq!(tree.last(), NUMBERS - 1);
-    assert_eq!(tree.reserve(), Ok(RESERVED));
+    assert_eq!(tree.reserve(0, u64::MAX), Ok(RESERVED));
     tree.last = kept - 1;
-    assert_eq!(tree.reserve(), Ok(kept + 1));
+    assert_eq!(tree.reserve(0, u64::MAX), Ok(kept + 1));
 }
 
 /// A process, as the model has it.
