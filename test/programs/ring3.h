@@ -138,13 +138,20 @@ static inline long figure(const char *path, const char *key)
     return -1;
 }
 
-/* What memory is free, in KiB, when nothing is kept for later. */
+/* What memory is free, in KiB, when nothing is kept for later. What a cache gives up is free when the last reader who may have
+ * seen it is past that: so as long as it becomes more, it is asked again.
+ */
 static inline long free_memory(void)
 {
-    long fd = call(OPEN, "/proc/sys/vm/drop_caches", 1, 0);
-    call(WRITE, fd, "3\n", 2);
-    call(CLOSE, fd);
-    return figure("/proc/meminfo", "MemFree:");
+    for (long most = -1;;) {
+        long fd = call(OPEN, "/proc/sys/vm/drop_caches", 1, 0), moment[2] = {0, 20000000};
+        call(WRITE, fd, "3\n", 2);
+        call(CLOSE, fd);
+        call(NANOSLEEP, moment, 0);
+        long now = figure("/proc/meminfo", "MemFree:");
+        if (now <= most) return most;
+        most = now;
+    }
 }
 
 static int run(int argc, char **argv);
