@@ -78,16 +78,16 @@ pub fn legacy(to: &mut [u8; 512]) {
     interrupts::restore(were_on);
 }
 
-/// What the thread that runs has in its registers, as [`load`] takes it; `to` has [`size`] bytes. Nothing is written if it
-/// is no owner.
-pub fn save(to: &mut [u8]) {
+/// What the thread that runs has in its registers, as [`load`] takes it: [`size`] bytes. `with` is called with interrupts
+/// off, and not at all if it is no owner.
+pub fn save(with: impl FnOnce(&[u8])) {
     let me = try_current().expect("task::init comes first");
     let were_on = interrupts::disable();
     if let Some(area) = me.context.fpu() {
         // SAFETY: the thread's own, which runs, so TS is clear.
         unsafe { unit::save(area) };
         // SAFETY: the area has as many bytes, all of them initialised.
-        to.copy_from_slice(unsafe { core::slice::from_raw_parts(area.as_ptr().cast::<u8>(), size()) });
+        with(unsafe { core::slice::from_raw_parts(area.as_ptr().cast::<u8>(), size()) });
     }
     interrupts::restore(were_on);
 }
@@ -116,7 +116,7 @@ pub fn reset() {
     if let Some(area) = me.context.fpu() {
         // SAFETY: the thread's own; what is written is a state.
         unsafe {
-            unit::initialise(area);
+            unit::clear(area);
             unit::load(area);
         }
     }

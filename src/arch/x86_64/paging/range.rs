@@ -86,24 +86,38 @@ fn walk_table<'t, M: TableMemory>(
     let base = range.start & !(page_size(level + 1) - 1);
     let first = index(level, range.start);
     let slots = &table[first..=index(level, range.end - 1)];
-    for (cell, number) in slots.iter().zip(first as u64..) {
-        let entry = Entry(cell.load(Ordering::Acquire));
-        if entry.is_empty() {
+    for (some, at) in slots.chunks(AT_ONCE).zip((first as u64..).step_by(AT_ONCE)) {
+        if some.first_chunk().is_some_and(are_empty) {
             continue;
         }
-        let virt = base + number * page_size(level);
-        let below = if !entry.is_leaf(level) {
-            tables.below(entry)
-        } else if let Some(pieces) = visit.leaf(Leaf { virt, cell, entry, level })? {
-            pieces
-        } else {
-            continue;
-        };
-        let last = (virt + (page_size(level) - 1)).min(range.end - 1);
-        walk_table(tables, below, level - 1, &(virt.max(range.start)..last + 1), visit)?;
-        visit.left(virt, cell, level, below);
+        for (cell, number) in some.iter().zip(at..) {
+            let entry = Entry(cell.load(Ordering::Acquire));
+            if entry.is_empty() {
+                continue;
+            }
+            let virt = base + number * page_size(level);
+            let below = if !entry.is_leaf(level) {
+                tables.below(entry)
+            } else if let Some(pieces) = visit.leaf(Leaf { virt, cell, entry, level })? {
+                pieces
+            } else {
+                continue;
+            };
+            let last = (virt + (page_size(level) - 1)).min(range.end - 1);
+            walk_table(tables, below, level - 1, &(virt.max(range.start)..last + 1), visit)?;
+            visit.left(virt, cell, level, below);
+        }
     }
     Ok(())
+}
+
+/// Entries that are looked at together: a cache line. Most of a small program's tables are empty, and an end of its address
+/// space looks at all of them: eight in a dozen instructions are half of what fork and exit took.
+const AT_ONCE: usize = 8;
+
+#[inline]
+fn are_empty(some: &[AtomicU64; AT_ONCE]) -> bool {
+    some.iter().fold(0, |all, cell| all | cell.load(Ordering::Relaxed)) == 0
 }
 
 impl<M: TableMemory> PageTables<M> {
