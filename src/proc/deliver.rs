@@ -212,7 +212,7 @@ fn call_handler(task: &Task, registers: &mut TrapFrame, info: &Info, action: &Ac
         mine.stack.enter_handler();
     }
     task.done(WORK_MASK);
-    fpu::reset();
+    fpu::clear();
     send::look_again(task);
     Ok(())
 }
