@@ -140,9 +140,10 @@ fn process_ends(process: &Ref<Process>, status: u32) {
         }
         let mut groups = alloc::vec::Vec::new();
         for (child, _) in tree.children(pid) {
-            if let Some(theirs) =
-                tree.group(child).filter(|theirs| Some(*theirs) != group && !groups.contains(theirs))
-            {
+            // A child with a session of its own had nobody here to continue it before.
+            let is_same_session = tree.session(child) == tree.session(pid);
+            let theirs = tree.group(child).filter(|theirs| is_same_session && Some(*theirs) != group);
+            if let Some(theirs) = theirs.filter(|theirs| !groups.contains(theirs)) {
                 if groups.try_reserve(1).is_ok() {
                     groups.push(theirs);
                 }
