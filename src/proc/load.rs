@@ -57,8 +57,7 @@ fn draw() -> (Option<Words>, [u8; 16]) {
     let mut bytes = [0; 56];
     random::fill(&mut bytes);
     let word = |n: usize| u64::from_le_bytes(bytes[n * 8..n * 8 + 8].try_into().expect("eight bytes"));
-    let words =
-        || Words { stack: word(0), shift: word(1), mmap: word(2), base: word(3), brk: word(4) };
+    let words = || Words { stack: word(0), shift: word(1), mmap: word(2), base: word(3), brk: word(4) };
     let is_random = !WITHOUT_RANDOMNESS.load(Ordering::Relaxed);
     (is_random.then(words), bytes[40..].try_into().expect("sixteen bytes"))
 }
