@@ -49,6 +49,14 @@ fn bit(number: usize) -> (usize, u64) {
     (number / 64, 1 << (number % 64))
 }
 
+/// The bits that are set, from the lowest on.
+fn ones(bits: &[u64]) -> impl Iterator<Item = usize> + '_ {
+    bits.iter().enumerate().flat_map(|(word, &bits)| {
+        let above = core::iter::successors(Some(bits), |bits| Some(bits & bits.wrapping_sub(1)));
+        above.take_while(|&bits| bits != 0).map(move |bits| word * 64 + bits.trailing_zeros() as usize)
+    })
+}
+
 impl Bits {
     const fn new() -> Self {
         Self { open: Vec::new(), full: Vec::new(), close_on_exec: Vec::new() }
@@ -379,19 +387,20 @@ impl FdTable {
                 open.extend_from_slice(&bits.open);
                 close.extend_from_slice(&bits.close_on_exec);
                 let theirs = &new.slots.get(&reading).files;
-                for (number, (file, to)) in files.iter().zip(theirs).enumerate() {
+                for number in ones(&bits.open) {
+                    let (Some(file), Some(to)) = (files.get(number), theirs.get(number)) else { break };
                     // SAFETY: in the slot, so the slot's reference is there; the lock keeps it.
                     match unsafe {
                         file.load(Ordering::Relaxed).as_ref().and_then(|file| Ref::try_from(file))
                     } {
                         Some(file) => to.store(file.leak().cast_mut(), Ordering::Relaxed),
-                        // Free, or reserved by somebody who will not find it there.
+                        // Reserved by somebody who will not find it there.
                         None => open[number / 64] &= !(1 << (number % 64)),
                     }
                 }
             }
             let mut bits = new.bits.lock();
-            for number in (0..len).filter(|&number| Bits::is_set(&open, number)) {
+            for number in ones(&open) {
                 bits.take(number, Bits::is_set(&close, number));
             }
             drop(bits);

@@ -204,8 +204,7 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
 
 fn floating() -> Result<Vec<u8>> {
     let mut bytes = room::with_room(fpu::size()).map_err(|_| Errno::Enomem)?;
-    bytes.resize(fpu::size(), 0);
-    fpu::save(&mut bytes);
+    fpu::save(|state| bytes.extend_from_slice(state));
     Ok(bytes)
 }
 

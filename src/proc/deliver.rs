@@ -183,8 +183,7 @@ pub fn leave_handler(task: &Task, registers: &mut TrapFrame) -> Result<()> {
         mine.mask.set(returned.mask);
         let _ = mine.stack.set(&returned.stack, registers.rsp, 0);
     }
-    task.look_again();
-    send::pass_on(&task.process);
+    send::look_again(task);
     Ok(())
 }
 
@@ -196,8 +195,8 @@ fn call_handler(task: &Task, registers: &mut TrapFrame, info: &Info, action: &Ac
     }
     let size = fpu::size();
     let mut floating = room::with_room(size).map_err(|_| Errno::Enomem)?;
-    floating.resize(size, 0);
-    fpu::save(&mut floating);
+    // There is room: nothing is allocated with interrupts off.
+    fpu::save(|state| floating.extend_from_slice(state));
     let (mask, stack) = {
         let mine = task.signals.lock();
         (mine.mask.to_save(), mine.stack)
@@ -205,7 +204,7 @@ fn call_handler(task: &Task, registers: &mut TrapFrame, info: &Info, action: &Ac
     let (error, vector, cr2) = *task.last_fault.lock();
     let fault = LastFault { error, vector, cr2 };
     let call = Call { info, action, mask, stack: &stack, fault };
-    frame::enter(registers, &call, machine(), &floating, &mut Mine)?;
+    frame::enter(registers, &call, machine(), &mut floating, &mut Mine)?;
     {
         let mut mine = task.signals.lock();
         let own =
@@ -214,8 +213,7 @@ fn call_handler(task: &Task, registers: &mut TrapFrame, info: &Info, action: &Ac
         mine.stack.enter_handler();
     }
     task.done(WORK_MASK);
-    fpu::reset();
-    task.look_again();
-    send::pass_on(&task.process);
+    fpu::clear();
+    send::look_again(task);
     Ok(())
 }

@@ -55,14 +55,14 @@ pub fn leave_out_randomness() {
     WITHOUT_RANDOMNESS.store(true, Ordering::Relaxed);
 }
 
-fn words() -> Option<Words> {
-    if WITHOUT_RANDOMNESS.load(Ordering::Relaxed) {
-        return None;
-    }
-    let mut bytes = [0; 40];
+/// What nobody can guess, of one draw: for the places, if they are to be others each time, and for the program (AT_RANDOM).
+fn draw() -> (Option<Words>, [u8; 16]) {
+    let mut bytes = [0; 56];
     random::fill(&mut bytes);
     let word = |n: usize| u64::from_le_bytes(bytes[n * 8..n * 8 + 8].try_into().expect("eight bytes"));
-    Some(Words { stack: word(0), shift: word(1), mmap: word(2), base: word(3), brk: word(4) })
+    let words = || Words { stack: word(0), shift: word(1), mmap: word(2), base: word(3), brk: word(4) };
+    let is_random = !WITHOUT_RANDOMNESS.load(Ordering::Relaxed);
+    (is_random.then(words), bytes[40..].try_into().expect("sixteen bytes"))
 }
 
 impl elf::Source for File {
@@ -126,7 +126,7 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
     let (credentials, is_secure) = raised(&file, &standing.credentials)?;
     let name = name_of(arguments.name());
 
-    let words = words();
+    let (words, random) = draw();
     let limits = *task.process.limits.lock();
     let stack_limit = limits.bound(Resource::Stack);
     let places = layout::Layout::new(words.as_ref(), stack_limit);
@@ -155,6 +155,7 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
         arguments: &arguments,
         places: &places,
         words: words.as_ref(),
+        random,
         credentials: credentials.as_ref().unwrap_or(&standing.credentials),
         is_secure,
     });
@@ -197,6 +198,7 @@ struct Filling<'a> {
     arguments: &'a Arguments,
     places: &'a layout::Layout,
     words: Option<&'a Words>,
+    random: [u8; 16],
     credentials: &'a Credentials,
     is_secure: bool,
 }
@@ -232,8 +234,6 @@ fn fill(it: &Filling<'_>) -> Result<TrapFrame> {
     space.map(Mapping { addr: top - len, len, prot, flags, file: None })?;
 
     let entry = bias.wrapping_add(it.program.entry);
-    let mut random_bytes = [0; 16];
-    random::fill(&mut random_bytes);
     let told = Told {
         vdso: super::vdso::live::map(space)?,
         signal_stack_min: super::signal::frame::size_max(super::deliver::machine()),
@@ -248,7 +248,7 @@ fn fill(it: &Filling<'_>) -> Result<TrapFrame> {
         gid: it.credentials.gid,
         effective_gid: it.credentials.effective_gid,
         is_secure: it.is_secure,
-        random: random_bytes,
+        random: it.random,
     };
     let written = stack::write(it.arguments, &told, top, it.places.stack_shift, &mut Mine)?;
     *it.memory.strings.lock() =

@@ -487,7 +487,11 @@ impl Task {
 
     /// After its mask or its queue has changed: whether anything is to be done about a signal.
     pub fn look_again(&self) {
-        let group = self.process.group();
+        self.look_in(&self.process.group());
+    }
+
+    /// The same with the process's part at hand.
+    pub fn look_in(&self, group: &Group) {
         let mine = self.signals.lock();
         if super::signal::deliver::is_needed(&mine.pending, &group.pending, mine.mask.now()) {
             self.note(WORK_SIGNAL);

@@ -183,7 +183,7 @@ fn floating_flags(vector: u64) -> u32 {
     let mut state = [0; 4096];
     let size = fpu::size();
     let Some(state) = state.get_mut(..size) else { return 0 };
-    fpu::save(state);
+    fpu::save(|saved| state.copy_from_slice(saved));
     let word = |at: usize| u16::from_le_bytes([state[at], state[at + 1]]);
     if vector == X87 {
         fault::x87_flags(word(2), word(0))

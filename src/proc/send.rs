@@ -231,7 +231,17 @@ pub fn to_group(group: u32, info: Info) {
 
 /// Somebody who may have been told of what waits for any thread will not take it: the others look.
 pub fn pass_on(process: &Process) {
-    let group = process.group();
+    pass_on_in(&process.group());
+}
+
+/// After a thread's mask or queue has changed: what it, or the others of its process instead, have to do about signals.
+pub fn look_again(task: &Task) {
+    let group = task.process.group();
+    task.look_in(&group);
+    pass_on_in(&group);
+}
+
+fn pass_on_in(group: &Group) {
     let waiting = group.pending.set();
     if waiting.is_empty() {
         return;

@@ -32,16 +32,16 @@ impl ChaCha20 {
     /// The next block.
     pub fn block(&mut self, out: &mut [u8; BLOCK]) {
         let mut x = self.words;
+        // Written out, so that the places are constants and the words stay in registers, but for a few.
         for _ in 0..10 {
-            for column in 0..4 {
-                quarter_round(&mut x, [column, 4 + column, 8 + column, 12 + column]);
-            }
-            for start in 0..4 {
-                quarter_round(
-                    &mut x,
-                    [start, 4 + (start + 1) % 4, 8 + (start + 2) % 4, 12 + (start + 3) % 4],
-                );
-            }
+            quarter_round::<0, 4, 8, 12>(&mut x);
+            quarter_round::<1, 5, 9, 13>(&mut x);
+            quarter_round::<2, 6, 10, 14>(&mut x);
+            quarter_round::<3, 7, 11, 15>(&mut x);
+            quarter_round::<0, 5, 10, 15>(&mut x);
+            quarter_round::<1, 6, 11, 12>(&mut x);
+            quarter_round::<2, 7, 8, 13>(&mut x);
+            quarter_round::<3, 4, 9, 14>(&mut x);
         }
         for ((to, word), first) in out.chunks_exact_mut(4).zip(x).zip(self.words) {
             to.copy_from_slice(&word.wrapping_add(first).to_le_bytes());
@@ -67,14 +67,13 @@ impl Drop for ChaCha20 {
     }
 }
 
-#[inline]
-fn quarter_round(x: &mut [u32; 16], [a, b, c, d]: [usize; 4]) {
-    for (sums, rotations) in [([a, b, d], [16, 12]), ([a, b, d], [8, 7])] {
-        let [a, b, d] = sums;
-        x[a] = x[a].wrapping_add(x[b]);
-        x[d] = (x[d] ^ x[a]).rotate_left(rotations[0]);
-        x[c] = x[c].wrapping_add(x[d]);
-        x[b] = (x[b] ^ x[c]).rotate_left(rotations[1]);
+#[inline(always)]
+fn quarter_round<const A: usize, const B: usize, const C: usize, const D: usize>(x: &mut [u32; 16]) {
+    for [one, two] in [[16, 12], [8, 7]] {
+        x[A] = x[A].wrapping_add(x[B]);
+        x[D] = (x[D] ^ x[A]).rotate_left(one);
+        x[C] = x[C].wrapping_add(x[D]);
+        x[B] = (x[B] ^ x[C]).rotate_left(two);
     }
 }
 

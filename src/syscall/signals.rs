@@ -75,8 +75,7 @@ pub fn rt_sigprocmask(call: &mut Call<'_>, [how, new, old, size, ..]: Arguments)
         before
     };
     if wanted.is_some() {
-        call.task.look_again();
-        send::pass_on(call.process());
+        send::look_again(call.task);
     }
     if old != 0 {
         usercopy::write(old, &before.bits())?;
@@ -243,8 +242,7 @@ pub fn rt_sigtimedwait(call: &mut Call<'_>, [set, info, timeout, size, ..]: Argu
         let slept = interrupt::sleep_until(deadline);
         call.task.signals.lock().mask.end_wait();
         found = take();
-        call.task.look_again();
-        send::pass_on(call.process());
+        send::look_again(call.task);
         if found.is_none() {
             return Err(if slept.is_ok() { Errno::Eagain } else { Errno::Eintr });
         }

@@ -78,16 +78,16 @@ pub fn legacy(to: &mut [u8; 512]) {
     interrupts::restore(were_on);
 }
 
-/// What the thread that runs has in its registers, as [`load`] takes it; `to` has [`size`] bytes. Nothing is written if it
-/// is no owner.
-pub fn save(to: &mut [u8]) {
+/// What the thread that runs has in its registers, as [`load`] takes it: [`size`] bytes. `with` is called with interrupts
+/// off, and not at all if it is no owner.
+pub fn save(with: impl FnOnce(&[u8])) {
     let me = try_current().expect("task::init comes first");
     let were_on = interrupts::disable();
     if let Some(area) = me.context.fpu() {
         // SAFETY: the thread's own, which runs, so TS is clear.
         unsafe { unit::save(area) };
         // SAFETY: the area has as many bytes, all of them initialised.
-        to.copy_from_slice(unsafe { core::slice::from_raw_parts(area.as_ptr().cast::<u8>(), size()) });
+        with(unsafe { core::slice::from_raw_parts(area.as_ptr().cast::<u8>(), size()) });
     }
     interrupts::restore(were_on);
 }
@@ -109,16 +109,27 @@ pub unsafe fn load(from: &[u8]) {
     interrupts::restore(were_on);
 }
 
-/// Puts the state of the thread that runs back to what it is after reset. Nothing happens if it is no owner.
+/// Puts the state of the thread that runs back to what it is after reset, for another program: nothing is left of what
+/// there was. Nothing happens if it is no owner.
 pub fn reset() {
+    // SAFETY: as `put_back` says.
+    put_back(|area| unsafe { unit::initialise(area) });
+}
+
+/// The same for a handler of the same program: in memory something may be left, which its signal frames may show.
+pub fn clear() {
+    // SAFETY: as `put_back` says, and `own` has initialised it.
+    put_back(|area| unsafe { unit::clear(area) });
+}
+
+/// Has `write` make a state in the area of the thread that runs, which is nobody else's meanwhile, and loads it.
+fn put_back(write: impl FnOnce(NonNull<Area>)) {
     let me = try_current().expect("task::init comes first");
     let were_on = interrupts::disable();
     if let Some(area) = me.context.fpu() {
-        // SAFETY: the thread's own; what is written is a state.
-        unsafe {
-            unit::initialise(area);
-            unit::load(area);
-        }
+        write(area);
+        // SAFETY: the thread's own, with the state that was just written.
+        unsafe { unit::load(area) };
     }
     interrupts::restore(were_on);
 }

@@ -18,7 +18,7 @@ KNOWN = {
     r"make cpus": "the same harness, with machines that take a minute each",
     r"make fuzz": "the same harness, without an end short enough for make test",
     r"make bench": "too long for make test; its parts are measured by the timeline test",
-    r"make profile BENCH=\w+": "the test `profile` is this very command",
+    r"make profile BENCH=[\w-]+": "the test `profile` is this very command",
     r"make bochs": "needs Bochs, which make test must not ask for",
     r"make gdb(?: \w+=\S+)*": "the debugger's own test drives the same script in batch mode",
     r"make screenshot": "writes into the checkout",

@@ -7,7 +7,7 @@ import re
 import subprocess
 from pathlib import Path
 
-TEXT = {".rs", ".S", ".h", ".ld", ".py", ".sh", ".md", ".toml", ".gdb", ".txt", ""}
+TEXT = {".rs", ".S", ".h", ".c", ".ld", ".py", ".sh", ".md", ".toml", ".gdb", ".txt", ""}
 
 
 class Tree(dict):

@@ -12,6 +12,7 @@ owners.
 
 import argparse
 import pathlib
+import re
 import shutil
 import struct
 import subprocess
@@ -89,6 +90,24 @@ def fetch(package, within):
             subprocess.run(["dpkg-deb", "-x", archive.name, "."], cwd=place, check=True)
             return found if found.exists() else None
     return None
+
+
+def linux_image():
+    """Debian's Linux (its bzImage) as `make bench` runs it beside ours: fetched, never installed. None if it cannot be had."""
+    place = FETCHED / "linux-image"
+    if not list(place.glob("boot/vmlinuz-*")):
+        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+            return None
+        listed = subprocess.run(["apt-cache", "depends", "linux-image-amd64"], capture_output=True, text=True, check=False).stdout
+        for package in re.findall(r"Depends: (linux-image-\S+)", listed)[:1]:
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            subprocess.run(["apt-get", "download", package], cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+            for archive in place.glob("*.deb"):
+                subprocess.run(["dpkg-deb", "-x", archive.name, "."], cwd=place, check=True)
+                # Two hundred megabytes of modules that nobody loads.
+                shutil.rmtree(place / "lib", ignore_errors=True)
+    return next(iter(sorted(place.glob("boot/vmlinuz-*"))), None)
 
 
 def program(names, package, within):

@@ -3,11 +3,13 @@
 
     test/tools/profiler.py yield             by function: what a function has itself, and with what is inlined into it
     test/tools/profiler.py yield --lines 40  the 40 lines of source with the most as well
+    test/tools/profiler.py ring3-stat        a row of what programs pay (lib/speed.py): the kernel's functions, and `(program)`
 
 QEMU runs under -icount, as in test/bench.py, one instruction a translation block, and says of each which address it was
 at (`-d exec,nochain`). That begins at the prompt and ends at the next one, and goes through a pipe, since a row may be
 ten million instructions. What was executed less often than a row has operations is the monitor's, and left out; the rest
-is divided by the operations. DWARF says which functions an address is part of: mostly several, one inlined into the other.
+is divided by the operations. Of a program's rows less is left out, what one operation in ten did: a fork's bookkeeping that
+comes every other time is part of its price. DWARF says which functions an address is part of: mostly several, one inlined into the other.
 A count is of instructions, as in `make bench`; a CPU may take a hundred times as long for one as for another.
 """
 
@@ -26,11 +28,16 @@ sys.path.insert(0, str(TEST))
 sys.dont_write_bytecode = True
 
 import bench  # noqa: E402
-from lib import build  # noqa: E402
+from lib import build, speed  # noqa: E402
 
 # What a row's figure is the mean of (OPERATIONS in src/kernel/bench.rs), and what is left out: less than nine in ten.
 OPERATIONS = 1000
-SELDOM = OPERATIONS * 9 // 10
+SELDOM = 0.9
+# Rows of programs: the name's prefix, and what is left out there.
+RING3 = "ring3-"
+SELDOM_RING3 = 0.1
+# Addresses below are a program's.
+KERNEL = 1 << 63
 EXECUTED = re.compile(rb"^Trace \d+: \S+ \[[0-9a-f]+/([0-9a-f]+)/", re.MULTILINE)
 
 
@@ -91,6 +98,8 @@ def profile(counts, chains):
     own, inclusive, lines = collections.Counter(), collections.Counter(), collections.Counter()
     for address, count in counts.items():
         chain = chains.get(address) or [("?", "?")]
+        if address < KERNEL:
+            chain = [("(program)", "?")]
         chain = [frame for frame in chain if is_ours(frame[1])] or chain[-1:]
         names = [short(*frame) for frame in chain]
         own[names[0]] += count
@@ -101,10 +110,12 @@ def profile(counts, chains):
 
 
 def record(row, folder):
-    """Runs the row. Its figure as the monitor prints it, and how often each address was executed."""
-    runner = bench.Bench(folder)
-    guest = runner.start(build.RELEASE.stripped.read_bytes(), icount=bench.ICOUNT,
-                         smp=bench.SEVERAL_CPUS if row in bench.SEVERAL else 1)
+    """Runs the row. Its figure as the monitor or the program prints it, its operations, and how often each address was executed."""
+    if row.startswith(RING3):
+        guest = speed.ours(folder, only=row.removeprefix(RING3), icount=bench.ICOUNT, smp=1)
+    else:
+        guest = bench.Bench(folder).start(build.RELEASE.stripped.read_bytes(), icount=bench.ICOUNT,
+                                          smp=bench.SEVERAL_CPUS if row in bench.SEVERAL else 1)
     pipe = folder / "executed"
     os.mkfifo(pipe)
     counts = {}
@@ -120,44 +131,57 @@ def record(row, folder):
 
     reader = threading.Thread(target=read, daemon=True)
     try:
-        guest.prompt(300)
+        if row.startswith(RING3):
+            guest.expect("speed: ready", 300)
+        else:
+            guest.prompt(300)
         reader.start()
         monitor(f"logfile {pipe}")
         monitor("one-insn-per-tb on")
         monitor("log exec,nochain")
-        text = guest.command(f"bench {row}", timeout=3600)
+        if row.startswith(RING3):
+            guest.send("\r")
+            guest.expect(re.compile("speed: (done|failed)"), 3600)
+            text = guest.text
+        else:
+            text = guest.command(f"bench {row}", timeout=3600)
     finally:
         guest.kill()
     reader.join()
+    if row.startswith(RING3):
+        name, n, ticks = re.search(r"speed: row (\S+) (\d+) (\d+)", text).groups()
+        return f"{name}: {int(ticks) / int(n) / bench.NS_PER_INSTRUCTION:,.1f} instructions ({speed.ROWS[name]})", int(n), counts
     if not bench.figures_of(text):
         raise RuntimeError(f"`bench {row}` has no figure:\n{text}")
-    return text.strip(), counts
+    return text.strip(), OPERATIONS, counts
 
 
 def main():
     parser = argparse.ArgumentParser(description="Where a row of `bench` spends its instructions.")
-    parser.add_argument("row", choices=sorted(bench.AIMS), metavar="ROW", help=", ".join(bench.AIMS))
+    rows = [*bench.AIMS, *(RING3 + name for name in speed.ROWS)]
+    parser.add_argument("row", choices=rows, metavar="ROW", help=", ".join(rows))
     parser.add_argument("--lines", type=int, default=0, metavar="N", help="also the N lines of source with the most")
     parser.add_argument("--code", action="store_true", help="also each instruction, by address")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sis-profile-") as folder:
-        text, counts = record(args.row, Path(folder))
-    often = {address: count for address, count in counts.items() if count >= SELDOM}
-    seldom = sum(counts.values()) - sum(often.values())
+        text, operations, counts = record(args.row, Path(folder))
+    seldom = operations * (SELDOM_RING3 if args.row.startswith(RING3) else SELDOM)
+    often = {address: count for address, count in counts.items() if count >= seldom}
+    left = sum(counts.values()) - sum(often.values())
     chains = chains_of(often, build.RELEASE.kernel)
     own, inclusive, lines = profile(often, chains)
-    print(f"{text}\n\ninstructions for each of {OPERATIONS:,} operations: {sum(often.values()) / OPERATIONS:,.1f}, "
-          f"beside {seldom:,} of the monitor's\n\n{'itself':>10} {'with inlined':>12}  function")
+    print(f"{text}\n\ninstructions for each of {operations:,} operations: {sum(often.values()) / operations:,.1f}, "
+          f"beside {left:,} of the monitor's\n\n{'itself':>10} {'with inlined':>12}  function")
     for name, count in sorted(inclusive.items(), key=lambda item: (-own[item[0]], -item[1])):
-        print(f"{own[name] / OPERATIONS:10.1f} {count / OPERATIONS:12.1f}  {name}")
+        print(f"{own[name] / operations:10.1f} {count / operations:12.1f}  {name}")
     if args.lines:
         print(f"\n{'itself':>10}  line")
         for place, count in lines.most_common(args.lines):
-            print(f"{count / OPERATIONS:10.1f}  {place}")
+            print(f"{count / operations:10.1f}  {place}")
     if args.code:
         print(f"\n{'executed':>10}  instruction")
         for address, count in sorted(often.items()):
-            print(f"{count / OPERATIONS:10.1f}  {address:#x}  " + " < ".join(short(*frame) for frame in chains[address]))
+            print(f"{count / operations:10.1f}  {address:#x}  " + " < ".join(short(*frame) for frame in chains[address]))
     return 0
 
 

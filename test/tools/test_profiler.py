@@ -52,9 +52,9 @@ class Profiler(unittest.TestCase):
         self.assertEqual([len(chain) for chain in chains.values()], [3, 1, 1])
         counts = {0xffffffff80001000: 2000, 0xffffffff80001004: 1000, 0x401000: 5}
         own, inclusive, lines = profiler.profile(counts, chains)
-        self.assertEqual(own, {"clock::now_ns": 2000, "switch::switch_stacks": 1000, "??": 5})
+        self.assertEqual(own, {"clock::now_ns": 2000, "switch::switch_stacks": 1000, "(program)": 5})
         self.assertEqual(inclusive["schedule::yield_now"], 2000)
-        self.assertEqual(lines, {"src/time/clock.rs:182": 2000, "asm/switch.S:30": 1000, "??:0": 5})
+        self.assertEqual(lines, {"src/time/clock.rs:182": 2000, "asm/switch.S:30": 1000, "?": 5})
 
 
 if __name__ == "__main__":

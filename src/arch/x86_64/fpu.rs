@@ -80,7 +80,7 @@ pub use live::*;
 
 #[cfg(target_os = "none")]
 mod live {
-    use super::{Area, By, FCW_DEFAULT, Features, LEGACY_SIZE, Layout, MXCSR_DEFAULT};
+    use super::{Area, By, FCW_DEFAULT, Features, HEADER_SIZE, LEGACY_SIZE, Layout, MXCSR_DEFAULT};
     use crate::arch::x86_64::cpu;
     use crate::arch::x86_64::cr::Cr0;
     use core::arch::asm;
@@ -119,6 +119,23 @@ mod live {
         // from here in any case.
         unsafe {
             area.cast::<u8>().write_bytes(0, layout().size);
+            (*area.as_ptr()).control = FCW_DEFAULT;
+            (*area.as_ptr()).mxcsr = MXCSR_DEFAULT;
+        }
+    }
+
+    /// The same for an area that has had a state before. XRSTOR does not look at what the header does not list, so that is
+    /// left as it is.
+    ///
+    /// # Safety
+    /// The area is nobody else's, and has been [`initialise`]d.
+    pub unsafe fn clear(area: NonNull<Area>) {
+        // SAFETY: the caller's promise; where it is not by FXSAVE there is a header behind the legacy part.
+        unsafe {
+            if BY.load(Ordering::Relaxed) == By::Fxsave as u8 {
+                return initialise(area);
+            }
+            area.cast::<u8>().add(LEGACY_SIZE).write_bytes(0, HEADER_SIZE);
             (*area.as_ptr()).control = FCW_DEFAULT;
             (*area.as_ptr()).mxcsr = MXCSR_DEFAULT;
         }

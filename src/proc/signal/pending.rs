@@ -19,6 +19,9 @@ use super::number::{SIGNALS, Signal};
 use super::set::SigSet;
 use crate::errno::Errno;
 
+/// Slots that a queue keeps when it is empty: as many as the first allocation has, so that a signal now and then is none.
+const KEPT: usize = 4;
+
 /// No slot.
 const NONE: u32 = u32::MAX;
 
@@ -40,7 +43,7 @@ impl List {
     const EMPTY: Self = Self { first: NONE, last: NONE };
 }
 
-/// A queue. Empty it holds no memory.
+/// A queue. Empty it holds memory for [`KEPT`] at most.
 #[derive(Debug)]
 pub struct Pending<C> {
     set: SigSet,
@@ -131,8 +134,11 @@ impl<C> Pending<C> {
             self.set.remove(signal);
         }
         if self.set.is_empty() {
-            self.slots = Vec::new();
+            self.slots.clear();
             self.free = NONE;
+            if self.slots.capacity() > KEPT {
+                self.slots = Vec::new();
+            }
         }
         // One without a slot: nobody is known to have sent it.
         Some(info.unwrap_or_else(|| Info::kill(signal, 0, 0)))
@@ -197,6 +203,9 @@ mod tests {
         assert_eq!(queue.take(rt(40)), None);
         assert_eq!(queue.take(rt(35)).unwrap().value(), 7);
         assert!(queue.set().is_empty() && queue.slots.capacity() == 0);
+        queue.push(Info::kill(Signal::TERM, 1, 0), None, false).unwrap();
+        let room = queue.slots.capacity();
+        assert!(queue.take(Signal::TERM).is_some() && room <= KEPT && queue.slots.capacity() == room);
     }
 
     #[test]

@@ -84,14 +84,15 @@ fn walk_table<'t, M: TableMemory>(
     visit: &mut impl Visit<'t>,
 ) -> Result<(), MapError> {
     let base = range.start & !(page_size(level + 1) - 1);
-    let first = index(level, range.start);
-    let slots = &table[first..=index(level, range.end - 1)];
-    for (cell, number) in slots.iter().zip(first as u64..) {
+    let (mut from, end) = (index(level, range.start), index(level, range.end - 1) + 1);
+    while let Some(number) = next_used(table, from, end) {
+        from = number + 1;
+        let cell = &table[number];
         let entry = Entry(cell.load(Ordering::Acquire));
         if entry.is_empty() {
             continue;
         }
-        let virt = base + number * page_size(level);
+        let virt = base + number as u64 * page_size(level);
         let below = if !entry.is_leaf(level) {
             tables.below(entry)
         } else if let Some(pieces) = visit.leaf(Leaf { virt, cell, entry, level })? {
@@ -104,6 +105,23 @@ fn walk_table<'t, M: TableMemory>(
         visit.left(virt, cell, level, below);
     }
     Ok(())
+}
+
+/// The first entry from `from` on, and before `end`, that is not empty. Most of a small program's tables are, and the end of
+/// its address space looks at all of them: eight at once, in twenty instructions, since that was half of what fork and exit took.
+fn next_used(table: &Table, from: usize, end: usize) -> Option<usize> {
+    let is_used = |cell: &AtomicU64| cell.load(Ordering::Relaxed) != 0;
+    let mut rest = table.get(from..end)?;
+    if is_used(rest.first()?) {
+        return Some(from);
+    }
+    while let Some((some, more)) = rest.split_first_chunk::<8>() {
+        if some.iter().fold(0, |all, cell| all | cell.load(Ordering::Relaxed)) != 0 {
+            break;
+        }
+        rest = more;
+    }
+    rest.iter().position(is_used).map(|number| end - rest.len() + number)
 }
 
 impl<M: TableMemory> PageTables<M> {

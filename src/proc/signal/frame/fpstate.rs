@@ -67,47 +67,46 @@ impl Fpu {
         if self.has_xsave() { self.size + MAGIC2_BYTES } else { LEGACY_BYTES }
     }
 
-    /// Puts a thread's state into a frame. `area` is [`size`](Self::size) bytes of XSAVE's or FXSAVE's.
-    pub(super) fn write(&self, at: u64, area: &[u8], sink: &mut impl Sink) -> Result<(), Errno> {
-        let mut head = [0; HEADER_END];
-        let used = if self.has_xsave() { HEADER_END } else { LEGACY_BYTES };
-        head[..used].copy_from_slice(area.get(..used).ok_or(Errno::Efault)?);
-        head[SOFTWARE..LEGACY_BYTES].fill(0);
+    /// Puts a thread's state into a frame. `area` is [`size`](Self::size) bytes of XSAVE's or FXSAVE's, and is made what the
+    /// program is shown.
+    pub(super) fn write(&self, at: u64, area: &mut [u8], sink: &mut impl Sink) -> Result<(), Errno> {
+        let area = area.get_mut(..self.size).ok_or(Errno::Efault)?;
+        let (legacy, extended) = area.split_at_mut_checked(LEGACY_BYTES).ok_or(Errno::Efault)?;
+        legacy[SOFTWARE..].fill(0);
         if !self.has_xsave() {
-            return sink.write(at, &head[..LEGACY_BYTES]);
+            return sink.write(at, legacy);
         }
         // What is in its state after reset XSAVEOPT need not have written. Programs that look at the first 512 bytes, or
         // change them, do not look at XSTATE_BV: for them these two always are there.
-        let present = u64_at(&head, HEADER);
+        let header = extended.first_chunk_mut::<8>().ok_or(Errno::Efault)?;
+        let present = u64::from_le_bytes(*header);
         if present & 1 == 0 {
-            head[..MXCSR].fill(0);
-            head[..2].copy_from_slice(&FCW_DEFAULT.to_le_bytes());
-            head[32..160].fill(0);
+            legacy[..MXCSR].fill(0);
+            legacy[..2].copy_from_slice(&FCW_DEFAULT.to_le_bytes());
+            legacy[32..160].fill(0);
         }
         if present & 2 == 0 {
-            head[160..416].fill(0);
+            legacy[160..416].fill(0);
         }
-        head[HEADER..HEADER + 8].copy_from_slice(&(present | LEGACY_FEATURES).to_le_bytes());
+        *header = (present | LEGACY_FEATURES).to_le_bytes();
         let (size, extended) = (self.size as u32, self.frame_bytes() as u32);
-        head[SOFTWARE..SOFTWARE + 4].copy_from_slice(&MAGIC1.to_le_bytes());
-        head[SOFTWARE + 4..SOFTWARE + 8].copy_from_slice(&extended.to_le_bytes());
-        head[SOFTWARE + 8..SOFTWARE + 16].copy_from_slice(&self.features.to_le_bytes());
-        head[SOFTWARE + 16..SOFTWARE + 20].copy_from_slice(&size.to_le_bytes());
-        sink.write(at, &head)?;
-        let rest = area.get(HEADER_END..self.size).ok_or(Errno::Efault)?;
-        if !rest.is_empty() {
-            sink.write(at.wrapping_add(HEADER_END as u64), rest)?;
-        }
+        legacy[SOFTWARE..SOFTWARE + 4].copy_from_slice(&MAGIC1.to_le_bytes());
+        legacy[SOFTWARE + 4..SOFTWARE + 8].copy_from_slice(&extended.to_le_bytes());
+        legacy[SOFTWARE + 8..SOFTWARE + 16].copy_from_slice(&self.features.to_le_bytes());
+        legacy[SOFTWARE + 16..SOFTWARE + 20].copy_from_slice(&size.to_le_bytes());
+        sink.write(at, area)?;
         sink.write(at.wrapping_add(self.size as u64), &MAGIC2.to_le_bytes())
     }
 
-    /// Takes a state out of a frame; without one (`at` is 0) it is that after reset. What is in `area` then can be loaded.
+    /// Takes a state out of a frame; without one (`at` is 0) it is that after reset. What was in `area` is
+    /// gone, and what is in it then can be loaded.
     pub(super) fn read(&self, at: u64, area: &mut [u8], memory: &impl Bytes) -> Result<(), Errno> {
-        area.fill(0);
         let Some((legacy, extended)) = area.split_at_mut_checked(LEGACY_BYTES) else {
             return Err(Errno::Efault);
         };
         if at == 0 {
+            legacy.fill(0);
+            extended.fill(0);
             legacy[..2].copy_from_slice(&FCW_DEFAULT.to_le_bytes());
             legacy[MXCSR..MXCSR + 4].copy_from_slice(&MXCSR_DEFAULT.to_le_bytes());
             return Ok(());
@@ -115,16 +114,19 @@ impl Fpu {
         memory.read(at, legacy)?;
         let mut features = LEGACY_FEATURES;
         let mut present = LEGACY_FEATURES;
+        let mut found = 0;
         if let Some((size, claimed)) = self.extended(legacy) {
             let mut magic2 = [0; MAGIC2_BYTES];
             memory.read(at.wrapping_add(size as u64), &mut magic2)?;
             if u32::from_le_bytes(magic2) == MAGIC2 {
                 let count = (size - LEGACY_BYTES).min(extended.len());
                 memory.read(at.wrapping_add(LEGACY_BYTES as u64), &mut extended[..count])?;
+                found = count;
                 features = claimed;
                 present = u64_at(extended, 0);
             }
         }
+        extended[found..].fill(0);
         legacy[SOFTWARE..].fill(0);
         let mxcsr = u32_at(legacy, MXCSR) & self.mxcsr_mask;
         legacy[MXCSR..MXCSR + 4].copy_from_slice(&mxcsr.to_le_bytes());

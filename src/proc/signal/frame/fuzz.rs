@@ -42,7 +42,7 @@ fn hostile_frames_set_only_what_a_program_may_have() {
             stack: &AltStack::NONE,
             fault: LastFault::default(),
         };
-        enter(&mut regs, &call, &fpu, &area(&fpu), &mut stack).unwrap();
+        enter(&mut regs, &call, &fpu, &mut area(&fpu), &mut stack).unwrap();
         regs.rsp += 8;
         regs.rflags = 0x202;
         let frame = (regs.rsp - 8 - stack.base) as usize;
@@ -86,7 +86,7 @@ fn hostile_frames_set_only_what_a_program_may_have() {
         let _ = (named.told(r.rsp), named.top_for(r.rsp));
         // And a handler called from there either finds a place or does not.
         let mut again = r;
-        let _ = enter(&mut again, &Call { stack: &named, ..call }, &fpu, &loaded, &mut stack);
+        let _ = enter(&mut again, &Call { stack: &named, ..call }, &fpu, &mut loaded, &mut stack);
     }
     assert!(
         taken > rounds / 3 && refused > rounds / 20 && extended > rounds / 10,

@@ -123,7 +123,7 @@ fn linux_makes_the_same_frame_of_the_same_registers() {
     let call = Call { info: &info, action: &action, mask: back.mask, stack: &back.stack, fault };
     let mut registers = back.registers;
     let mut ours = Captured { address: linuxs.address, bytes: std::vec![0; linuxs.bytes.len()] };
-    enter(&mut registers, &call, &fpu, &area, &mut ours).unwrap();
+    enter(&mut registers, &call, &fpu, &mut area, &mut ours).unwrap();
     assert_eq!(registers.rsp, linuxs.address, "at the same address");
     assert_eq!(registers.rsi, HANDLER_INFO.load(Ordering::Relaxed));
     // Selectors are each kernel's own; what Linux leaves unwritten is whatever was on the stack.
@@ -166,7 +166,7 @@ fn linux_takes_a_frame_that_was_made_here() {
         stack: &AltStack::NONE,
         fault: LastFault::default(),
     };
-    enter(&mut registers, &call, &fpu, &area, &mut stack).unwrap();
+    enter(&mut registers, &call, &fpu, &mut area, &mut stack).unwrap();
     // SAFETY: the memory is as large; the frame in it leads to the landing, which goes back to where this was.
     let seen = unsafe {
         memory.as_mut_ptr().cast::<u8>().copy_from_nonoverlapping(stack.bytes.as_ptr(), stack.bytes.len());

@@ -141,7 +141,7 @@ pub const fn size_max(fpu: &Fpu) -> u64 {
 }
 
 /// Calls a handler: writes the frame below the program's stack and turns `registers` into the handler's first. `area` is
-/// the thread's floating-point state as XSAVE or FXSAVE has just saved it, [`Fpu::size`] bytes.
+/// the thread's floating-point state as XSAVE or FXSAVE has just saved it, [`Fpu::size`] bytes, which are changed.
 ///
 /// [`Errno::Efault`] if the frame cannot be written, or if the action has no restorer: then nothing has been changed in
 /// `registers`, and SIGSEGV is due instead. Otherwise mask and alternate stack are to be told (`enter_handler` of both).
@@ -149,7 +149,7 @@ pub fn enter(
     registers: &mut TrapFrame,
     call: &Call<'_>,
     fpu: &Fpu,
-    area: &[u8],
+    area: &mut [u8],
     sink: &mut impl Sink,
 ) -> Result<(), Errno> {
     if !call.action.flags.contains(Flags::RESTORER) {

@@ -105,7 +105,7 @@ fn enter_on(
     let action = action(flags);
     let call = Call { info: &info, action: &action, mask: MASK, stack: alt, fault: FAULT };
     let mut regs = registers(rsp);
-    enter(&mut regs, &call, fpu, &area(fpu), stack).map(|()| regs)
+    enter(&mut regs, &call, fpu, &mut area(fpu), stack).map(|()| regs)
 }
 
 fn word(stack: &Stack, at: u64) -> u64 {
@@ -167,7 +167,7 @@ fn what_was_not_saved_is_not_shown() {
     let mut saved = area(&AVX);
     saved[512] = 4;
     let mut stack = Stack::new();
-    AVX.write(stack.base, &saved, &mut stack).unwrap();
+    AVX.write(stack.base, &mut saved, &mut stack).unwrap();
     assert_eq!(stack.bytes[..2], 0x037Fu16.to_le_bytes());
     assert!(stack.bytes[2..24].iter().chain(&stack.bytes[32..416]).all(|&byte| byte == 0));
     assert_eq!((stack.bytes[24..28].to_vec(), stack.bytes[512]), (0x1F80u32.to_le_bytes().to_vec(), 7));
@@ -234,7 +234,7 @@ fn without_a_restorer_there_is_no_way_back_and_so_no_way_in() {
     let action = Action { flags: Flags::empty(), ..action(Flags::empty()) };
     let call = Call { info: &info, action: &action, mask: MASK, stack: &AltStack::NONE, fault: FAULT };
     let mut regs = registers(stack.top());
-    assert_eq!(enter(&mut regs, &call, &AVX, &area(&AVX), &mut stack), Err(Errno::Efault));
+    assert_eq!(enter(&mut regs, &call, &AVX, &mut area(&AVX), &mut stack), Err(Errno::Efault));
     assert_eq!(regs, registers(stack.top()));
 }
 
@@ -261,7 +261,7 @@ fn flags_selectors_and_the_mask_are_what_a_program_may_have() {
 /// A frame whose state is read back, after a change to it.
 fn reread(fpu: &Fpu, change: impl FnOnce(&mut [u8])) -> Vec<u8> {
     let mut stack = Stack::new();
-    fpu.write(stack.base, &area(fpu), &mut stack).unwrap();
+    fpu.write(stack.base, &mut area(fpu), &mut stack).unwrap();
     change(&mut stack.bytes);
     let mut loaded = vec![0xEE; fpu.size];
     fpu.read(stack.base, &mut loaded, &stack).unwrap();
