@@ -1,0 +1,43 @@
+"""Scripts that print under this kernel what they print under Debian's Linux: test/lib/control.py says how."""
+
+import re
+import subprocess
+
+from lib import control
+from lib.harness import check, test
+from tools import initramfs
+
+MACHINES = {"cpu": ["qemu64", "max"], "machine": ["q35", "pc"], "smp": [1, 2, 4, 8]}
+
+
+def compare(t, script, runner, **machine):
+    """The parts of the script's output; fails where the two kernels differ."""
+    archive = control.image(script, runner)
+    theirs = control.on_linux(t, archive, machine)
+    ours = control.on_ours(t, archive, machine)
+    (t.directory / "linux.txt").write_text(theirs, encoding="utf-8")
+    (t.directory / "here.txt").write_text(ours, encoding="utf-8")
+    listed = control.rules(script.replace(".sh", ".differs"))
+    told, idle = control.differences(ours, theirs, listed)
+    check(not told, f"{len(told)} parts differ from Linux:\n" + "\n".join(told))
+    check(not idle, "nothing to take out any more: " + ", ".join(f"{rule.part} | {rule.pattern.pattern}" for rule in idle))
+    return control.parts(ours)
+
+
+@test("applets", **MACHINES)
+def applets(t, cpu, machine, smp):
+    found = compare(t, "applets.sh", "/bin/sh", cpu=cpu, machine=machine, smp=smp)
+    busybox, _ = initramfs.programs()
+    known = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
+    # A part counts if the applet is one, its own commands name it, and it was there to be run.
+    text = control.parts(re.sub(r"^s (\S+)$", r"== \1", (control.PROGRAMS / "applets.sh").read_text(), flags=re.MULTILINE))
+    ran = {name for name, body in found.items()
+           if name in known and re.search(rf"(^|[^\w-]){re.escape(name)}(\s|$|;)", text[name], re.MULTILINE)
+           and not re.search(rf"^(.*: )?{re.escape(name)}: (applet )?not found", body, re.MULTILINE)}
+    check(len(ran) >= 150, f"{len(ran)} applets were run")
+
+
+@test("bash", **MACHINES)
+def bash(t, cpu, machine, smp):
+    found = compare(t, "bash.sh", "/bin/bash", cpu=cpu, machine=machine, smp=smp)
+    check(len(found) >= 20, f"{len(found)} parts")
