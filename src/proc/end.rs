@@ -135,7 +135,8 @@ fn process_ends(process: &Ref<Process>, status: u32) {
                 orphaned.push(group);
             }
         };
-        if let Some(group) = group {
+        // Their own group only if it was they who linked it with a parent outside.
+        if let Some(group) = group.filter(|_| tree.links(pid)) {
             note(&tree, group);
         }
         let mut groups = alloc::vec::Vec::new();

@@ -155,6 +155,9 @@ pub struct TaskSignals {
     pub stack: AltStack,
 }
 
+/// The execution domain of programs for 32 bits: `uname` says i686. Source: personality(2).
+pub const PER_LINUX32: u32 = 8;
+
 /// A process.
 pub struct Process {
     pub pid: u32,
@@ -175,6 +178,10 @@ pub struct Process {
     pub children_ns: AtomicU64,
     /// The number of the terminal that controls it, plus one.
     pub terminal: AtomicU64,
+    /// Its execution domain (`personality`), 0 or [`PER_LINUX32`]; and its class and priority among those who wait for
+    /// disks (`ioprio_set`), 0 as long as nobody has set any.
+    pub personality: AtomicU32,
+    pub io_priority: AtomicU32,
     pub timer: IrqLock<super::alarm::Alarm>,
 }
 
@@ -315,6 +322,8 @@ impl Process {
             ended_ns: AtomicU64::new(0),
             children_ns: AtomicU64::new(0),
             terminal: AtomicU64::new(parts.terminal),
+            personality: AtomicU32::new(0),
+            io_priority: AtomicU32::new(0),
             timer: IrqLock::new(Rank::ProcessTimer, super::alarm::Alarm::NONE),
         })
     }

@@ -463,10 +463,16 @@ impl<P: Clone, T: Clone> Tree<P, T> {
         self.members(group).all(|(pid, _)| {
             let Some(node) = self.node_of(pid) else { return true };
             let is_gone = matches!(node.state, State::Zombie(_)) || Some(pid) == except;
-            let links = self.node_of(node.parent).is_some_and(|parent| {
-                parent.pid != INIT && parent.group != group && parent.session == node.session
-            });
-            is_gone || !links
+            is_gone || !self.links(pid)
+        })
+    }
+
+    /// Whether a process has a parent in another group of its session, who could continue its group.
+    pub fn links(&self, pid: u32) -> bool {
+        self.node_of(pid).is_some_and(|node| {
+            self.node_of(node.parent).is_some_and(|parent| {
+                parent.pid != INIT && parent.group != node.group && parent.session == node.session
+            })
         })
     }
 

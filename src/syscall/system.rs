@@ -9,11 +9,12 @@ use crate::fs::procfs::uts;
 use crate::mm::frames;
 use crate::platform::{Machine, Platform};
 use crate::proc::load;
-use crate::proc::process::TREE;
+use crate::proc::process::{PER_LINUX32, TREE};
 use crate::random;
 use crate::sync::{Rank, SpinLock};
 use crate::task::Name;
 use crate::task::context::Base;
+use core::sync::atomic::Ordering;
 
 /// The machine's name, which can be changed.
 static HOSTNAME: SpinLock<HostName> = SpinLock::new(Rank::Hostname, HostName::FIRST);
@@ -52,12 +53,14 @@ pub fn set_host_name(name: &[u8]) -> Result<()> {
 
 /// Bytes of each of the six strings.
 const FIELD: usize = 65;
-pub fn uname(_: &mut Call<'_>, [to, ..]: Arguments) -> Result<u64> {
+pub fn uname(call: &mut Call<'_>, [to, ..]: Arguments) -> Result<u64> {
     let mut bytes = [0; 6 * FIELD];
     let name = host_name();
     let [kind, release, version, domain] =
         [uts::OS_TYPE, uts::RELEASE, uts::VERSION, uts::DOMAIN_NAME].map(str::as_bytes);
-    let fields = [kind, name.as_bytes(), release, version, b"x86_64", domain];
+    let is_narrow = call.process().personality.load(Ordering::Relaxed) == PER_LINUX32;
+    let machine: &[u8] = if is_narrow { b"i686" } else { b"x86_64" };
+    let fields = [kind, name.as_bytes(), release, version, machine, domain];
     for (n, field) in fields.into_iter().enumerate() {
         bytes[n * FIELD..n * FIELD + field.len()].copy_from_slice(field);
     }
@@ -133,10 +136,17 @@ pub fn getrandom(_: &mut Call<'_>, [to, len, flags, ..]: Arguments) -> Result<u6
     Ok(len as u64)
 }
 
-pub fn personality(_: &mut Call<'_>, [persona, ..]: Arguments) -> Result<u64> {
+/// The old one, and, unless that is all that is wanted, another. None but Linux's own two.
+pub fn personality(call: &mut Call<'_>, [persona, ..]: Arguments) -> Result<u64> {
     /// Asks only.
-    const ASK: u64 = 0xFFFF_FFFF;
-    if matches!(persona & 0xFFFF_FFFF, 0 | ASK) { Ok(0) } else { Err(Errno::Einval) }
+    const ASK: u32 = 0xFFFF_FFFF;
+    let now = &call.process().personality;
+    Ok(match persona as u32 {
+        ASK => now.load(Ordering::Relaxed),
+        new @ (0 | PER_LINUX32) => now.swap(new, Ordering::Relaxed),
+        _ => return Err(Errno::Einval),
+    }
+    .into())
 }
 
 pub fn arch_prctl(_: &mut Call<'_>, [code, address, ..]: Arguments) -> Result<u64> {

@@ -23,10 +23,10 @@ PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
 BEGIN, END = "@@ begin", re.compile(r"@@ end (\d+)")
 # Both clocks begin here, so that no year nor month comes between two runs.
 CLOCK = ["-rtc", "base=2025-06-01T12:00:00"]
-TIMEOUT = 400
+TIMEOUT = 200
 
 INIT = """#!/bin/sh
-# What this kernel mounts by itself, Linux leaves to the first process.
+# What this kernel does by itself, Linux leaves to the first process, and to udev.
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin HOME=/root TERM=vt100
 cd /
 if [ ! -e /proc/self ]; then
@@ -36,9 +36,13 @@ if [ ! -e /proc/self ]; then
     mount -t tmpfs -o mode=1777 tmpfs /dev/shm
     mount -t proc proc /proc
     mount -t tmpfs -o mode=1777 tmpfs /tmp
+    ln -s /proc/self/fd /dev/fd
+    for n in 0:stdin 1:stdout 2:stderr; do ln -s /proc/self/fd/${n%:*} /dev/${n#*:}; done
+    chgrp tty /dev/tty /dev/ptmx
 fi
+exec <>/dev/console >&0 2>&1
 hostname sis
-stty cols 200
+stty rows 25 cols 200
 dmesg -n 1
 echo '@@ begin'
 PROGRAM
@@ -78,7 +82,7 @@ def on_linux(t, archive, machine):
     ramdisk = t.directory / "control.cpio"
     ramdisk.write_bytes(archive)
     # Mitigations cost a software CPU most of its time, and are nothing that these programs see.
-    line = "console=ttyS0 quiet loglevel=0 mitigations=off panic=-1"
+    line = "console=ttyS0,115200 quiet loglevel=0 mitigations=off panic=-1"
     fields = t.machine(**machine)
     fields.extra = [*fields.extra, *CLOCK, "-kernel", str(linux), "-initrd", str(ramdisk), "-append", line]
     words = " ".join(qemu.command(fields)).replace(str(ramdisk), "")
@@ -99,7 +103,7 @@ def on_linux(t, archive, machine):
 
 def on_ours(t, archive, machine):
     """The same under this kernel."""
-    guest = t.start({"initramfs.img": archive}, cmdline="console=ttyS0 loglevel=0 initrd=initramfs.img",
+    guest = t.start({"initramfs.img": archive}, cmdline="console=ttyS0,115200 loglevel=0 initrd=initramfs.img",
                     extra=CLOCK, **machine)
     return output(guest)
 

@@ -8,6 +8,8 @@ export PATH=/bin:/sbin:/usr/bin:/usr/sbin TZ=UTC LANG=C
 umask 022
 mkdir -p /tmp/b && cd /tmp/b || exit
 part() { echo "== ($1)"; }
+# Lines are read before they are run.
+shopt -s extglob
 
 part version
 echo "${BASH_VERSINFO[0]} $MACHTYPE $OSTYPE $HOSTNAME $EUID $UID ${GROUPS[*]} $SHLVL"
@@ -16,11 +18,13 @@ a=(one two 'three four'); a+=(five); echo "${#a[@]} ${a[2]} ${a[@]:1:2} ${!a[@]}
 declare -A m=([x]=1 [y]=2); m[z]=3; for k in "${!m[@]}"; do echo "$k=${m[$k]}"; done | sort; unset 'm[x]'; echo ${#m[@]}
 mapfile -t lines < <(seq 5); echo "${lines[@]: -2}"
 part arithmetic
-echo $((2**62)) $((16#ff)) $((7 / 2)) $((-7 % 3)) $((1 << 40)); ((x = 5, x++)); echo $x; let y=x*2; echo $y; echo $((1/0)); echo status $?
+echo $((2**62)) $((16#ff)) $((7 / 2)) $((-7 % 3)) $((1 << 40)); ((x = 5, x++)); echo $x; let y=x*2; echo $y
+echo $((1/0))
+echo status $?
 part strings
 s='Hello, World'; echo "${s,,} ${s^^} ${s/o/0} ${s//o/0} ${s#*, } ${s%%,*} ${#s} ${s:7} ${s: -5:3}"; printf -v v '%05.2f|%q|%(%Y)T' 3.14159 'a b' 0; echo "$v"; echo $'tab\there' "${s@Q}"
 part matching
-[[ abc123 =~ ^([a-z]+)([0-9]+)$ ]] && echo "${BASH_REMATCH[1]} ${BASH_REMATCH[2]}"; [[ file.txt == *.txt ]] && echo glob; shopt -s extglob nullglob globstar; mkdir -p g/h/i; touch g/a.c g/b.h g/h/c.c g/h/i/d.c; echo g/**/*.c; echo g/!(*.c); echo nothing*; case x in [a-w]) echo no ;;& x|y) echo yes ;;& *) echo and this ;; esac
+[[ abc123 =~ ^([a-z]+)([0-9]+)$ ]] && echo "${BASH_REMATCH[1]} ${BASH_REMATCH[2]}"; [[ file.txt == *.txt ]] && echo glob; shopt -s nullglob globstar; mkdir -p g/h/i; touch g/a.c g/b.h g/h/c.c g/h/i/d.c; echo g/**/*.c; echo g/!(*.c); echo nothing*; case x in [a-w]) echo no ;;& x|y) echo yes ;;& *) echo and this ;; esac
 part braces
 echo {1..5} {a..e..2} x{1,2}y {01..03}
 part functions
@@ -34,13 +38,16 @@ exec {fd}>out; echo $((fd >= 10)); echo one >&$fd; echo two >&$fd; exec {fd}>&-;
 cat <<'X'
 literal $s
 X
-exec 3<>out; read -r -u 3 line; echo "$line"; echo changed >&3; exec 3>&-; cat out; set -C; echo x >out; echo "status $?"; set +C; echo x >|out; cat out; : >/nowhere/x; echo "status $?"; echo x >/dev/full; echo "status $?"; cat <&9; echo "status $?"
+exec 3<>out; read -r -u 3 line; echo "$line"; echo changed >&3; exec 3>&-; cat out; set -C; echo x >out; echo "status $?"; set +C; echo x >|out; cat out; : >/nowhere/x
+echo "status $?"; echo x >/dev/full; echo "status $?"; cat <&9
+echo "status $?"
 part read
 IFS=: read -r -a parts <<<'a:b::c'; echo "${#parts[@]} ${parts[2]-} ${parts[3]}"; read -n 3 three <<<abcdef; echo $three; read -t 0.1 -r nothing < <(sleep 1); echo "status $(($? > 128))"; read -d '' -r all <<<$'x\ny'; echo "$all"; while read -r l; do echo -n "<$l>"; done < <(printf 'p\nq\n'); echo
 part pipes
 false | true; echo "${PIPESTATUS[@]}"; set -o pipefail; false | true; echo $?; set +o pipefail; yes | head -n 2; echo "${PIPESTATUS[@]}"; seq 100000 | tail -n 1; shopt -s lastpipe; echo last | read -r last; echo $last; ! true; echo $?; echo x |& cat
 part jobs
-sleep 0.1 & wait $!; echo $?; (exit 5) & wait $!; echo $?; sleep 100 & kill -TERM $!; wait $!; echo $?; for i in 1 2 3; do (sleep 0.$i; exit $i) & done; wait -n; echo $?; wait -n; echo $?; wait; echo $?; wait 1; echo $?; sleep 50 & jobs | sed 's/  */ /g'; kill %1; wait %1 2>/dev/null; echo $?; disown -a; (sleep 0.05 & wait -n -p who; [ -n "$who" ] && echo told)
+sleep 0.1 & wait $!; echo $?; (exit 5) & wait $!; echo $?; sleep 100 & kill -TERM $!; wait $!; echo $?; for i in 1 2 3; do (sleep 0.$i; exit $i) & done; wait -n; echo $?; wait -n; echo $?; wait; echo $?; wait 1; echo $?
+sleep 50 & jobs | sed 's/  */ /g'; kill %1; wait %1 2>/dev/null; echo $?; disown -a; (sleep 0.05 & wait -n -p who; [ -n "$who" ] && echo told)
 part monitor
 set -m; sleep 100 & p=$!; [ "$(cut -d' ' -f5 /proc/$p/stat)" = $p ] && echo own group; kill -STOP $p; wait $p; echo $?; jobs | sed 's/  */ /g'; kill -CONT $p; kill $p; wait $p; echo $?; set +m
 part coproc

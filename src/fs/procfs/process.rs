@@ -201,6 +201,7 @@ pub struct Facts {
     pub no_new_privileges: bool,
     pub resident_limit: u64,
     pub oom_score_adjustment: i32,
+    pub personality: u32,
     pub signals: Signals,
 }
 

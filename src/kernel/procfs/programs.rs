@@ -177,6 +177,7 @@ impl View for Program {
             (Device::decode(number), foreground.map_or(-1, |group| group as i32))
         });
         facts.start_ns = self.process.begun_ns;
+        facts.personality = self.process.personality.load(Ordering::Relaxed);
         facts.umask = self.process.standing().place.umask();
         facts.resident_limit = self.process.limits.lock().get(Resource::Resident).soft;
         // All of a program's time: nobody counts yet what of it was the kernel's.
