@@ -182,6 +182,10 @@ pub struct Process {
     /// disks (`ioprio_set`), 0 as long as nobody has set any.
     pub personality: AtomicU32,
     pub io_priority: AtomicU32,
+    /// No execve gives it rights that it does not have (`PR_SET_NO_NEW_PRIVS`).
+    pub no_new_privileges: AtomicBool,
+    /// How often it has had other memory.
+    pub images: AtomicU64,
     pub timer: IrqLock<super::alarm::Alarm>,
 }
 
@@ -324,6 +328,8 @@ impl Process {
             terminal: AtomicU64::new(parts.terminal),
             personality: AtomicU32::new(0),
             io_priority: AtomicU32::new(0),
+            no_new_privileges: AtomicBool::new(false),
+            images: AtomicU64::new(0),
             timer: IrqLock::new(Rank::ProcessTimer, super::alarm::Alarm::NONE),
         })
     }
@@ -337,6 +343,7 @@ impl Process {
     }
 
     pub fn set_memory(&self, memory: Option<Ref<Memory>>) -> Option<Ref<Memory>> {
+        self.images.fetch_add(1, Ordering::Relaxed);
         core::mem::replace(&mut *self.memory.lock(), memory)
     }
 

@@ -176,7 +176,7 @@ calls! {
     122 "setfsuid" "uid" = ids::setfsuid;
     123 "setfsgid" "gid" = ids::setfsgid;
     124 "getsid" "pid" = ids::getsid;
-    125 "capget" "*header, *data";
+    125 "capget" "*header, *data" = system::capget;
     126 "capset" "*header, *data";
     127 "rt_sigpending" "*set, size" = signals::rt_sigpending;
     128 "rt_sigtimedwait" "*set, *info, *timespec, size" = signals::rt_sigtimedwait;

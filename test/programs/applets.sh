@@ -89,7 +89,7 @@ s head
 head -n 2 five; head -c 5 five; echo; head -n -3 five; head -n 1 five pairs
 s tail
 tail -n 2 five; tail -c 5 five; tail -n +4 five; tail -n 1 five pairs; seq 5 | tail -n 1
-echo first >grows; tail -f grows >seen & p=$!; until grep -q first seen; do :; done; echo more >>grows; until grep -q more seen; do sleep 0.1; done; kill $p; wait $p; echo $?; cat seen; rm seen grows
+echo first >grows; tail -f grows >seen & p=$!; until grep -qs first seen; do :; done; echo more >>grows; until grep -q more seen; do sleep 0.1; done; kill $p; wait $p; echo $?; cat seen; rm seen grows
 s wc
 wc five pairs; wc -l <numbers; wc -L five; cat numbers | wc -c
 s nl
@@ -128,7 +128,7 @@ s sed
 sed -n '2,3p' five; sed 's/\(t\)\(.*\)/\2\1/;/four/d' five; sed -e '1i\' -e 'top' -e '$a\' -e 'end' five; sed -n '$=' numbers; sed 'y/abc/xyz/;N;P;D' pairs; cp five f6; sed -i.bak 1d f6; ls f6*; head -n1 f6
 s awk
 awk '{s+=$2} END {print s, NR}' pairs; awk -F' ' '{a[$1]=a[$1] $2 ";"} END {for (k in a) print k, a[k]}' pairs | sort
-awk 'BEGIN {printf "%.3f %s %d\n", 1.5, substr("hello",2,3), index("abc","c"); "echo piped" | getline x; print x; system("echo system"); print length(ENVIRON["TZ"]); exit 3}'; echo $?
+awk 'BEGIN {printf "%.3f %s %d\n", 1.5, substr("hello",2,3), index("abc","c"); "echo piped" | getline x; print x; fflush(); system("echo system"); print length(ENVIRON["TZ"]); exit 3}'; echo $?
 awk 'BEGIN {print "to file" > "awkout"; close("awkout"); while ((getline l < "awkout") > 0) print l; print toupper("x") | "cat"}'
 s ed
 printf '1,2p\n2s/two/TWO/\n/three/d\na\nadded\n.\n,p\nw edout\nq\n' | ed five; cat edout
@@ -202,7 +202,7 @@ s ls
 ls; ls -a tree; ls -l tree; ls -ld tree; ls -F /tmp/w | head -n 4; ls -1R tree; ls -S five numbers; ls -t tree; ls -s numbers; ls -n tree; ls -lh numbers | cut -c1-40; status ls nothere; ls -p tree; ls -x tree
 ls -l /dev/null /dev/zero /dev/full /dev/random /dev/urandom /dev/tty /dev/console /dev/ptmx /dev/kmsg | cut -c1-42,57-; ls -l /dev/fd /dev/stdin /dev/stdout /dev/stderr | sed 's/.*\/dev/\/dev/'; ls -ld /dev /dev/pts /dev/shm /tmp /proc /root | cut -c1-10,58-
 s stat
-stat -c '%n %s %b %B %F %a %A %u %g %h %o %t %T' five tree /dev/null /dev/zero numbers; stat -c '%x %y' tree/empty; stat -f -c '%T %s %S %l %t' /tmp/w /proc /dev/pts; stat -t tree/empty | cut -d' ' -f2-3,5-6; status stat nothere; stat -c %s /proc/version /proc/self /proc/self/maps; ln -s five sl; stat -c '%F %s' sl; stat -L -c %F sl; rm sl; stat -c '%F %a %s' /proc/self/fd /proc/self/fd/0 /proc/1/exe /proc/self/cwd
+stat -c '%n %s %b %B %F %a %A %u %g %h %o %t %T' five tree /dev/null /dev/zero numbers; stat -c '%x %y' tree/empty | cut -c1-11,37-; stat -f -c '%T %s %S %l %t' /tmp/w /proc /dev/pts; stat -t tree/empty | cut -d' ' -f2-3,5-6; status stat nothere; stat -c %s /proc/version /proc/self /proc/self/maps; ln -s five sl; stat -c '%F %s' sl; stat -L -c %F sl; rm sl; stat -c '%F %a %s' /proc/self/fd /proc/self/fd/0 /proc/1/exe /proc/self/cwd
 s touch
 touch -d '2001-02-03 04:05:06' t1; stat -c %y t1; touch -r tree/empty t1; stat -c %y t1; touch -c nothere; ls nothere; touch -t 202501020304.05 t1; stat -c '%x %y' t1; status touch nodir/x; touch /proc/version; echo $?
 s chmod
@@ -280,7 +280,7 @@ unzip -l z.zip; unzip z.zip; ls -l dir; unzip -p z.zip dir/file | wc; status unz
 s lzop
 lzop -c five | lzop -dc | cmp - five; lzop -c five | wc -c
 s tar
-find tree five | sort >names; tar cf t.tar --no-recursion -T names; tar tvf t.tar; mkdir tx; tar xf t.tar -C tx; find tx -type f | sort | xargs ls -l; diff -r tree tx/tree; tar czf t.tgz tree; tar tzf t.tgz | sort; tar xOf t.tar five; tar cf - tree | tar tf - | wc -l; tar cjf t.tbz tree; tar tjf t.tbz | wc -l; tar cf x.tar --exclude c tree; tar tf x.tar | sort; ln -s five sy; mkfifo pp; tar cf s.tar sy pp; tar tvf s.tar | cut -c1-22,51-; rm sy pp; tar xf s.tar; ls -l sy pp | cut -c1-10; status tar xf nothere; status tar tf five; rm -r tx sy pp *.tar *.tgz *.tbz
+find tree five | sort >names; tar cf t.tar --no-recursion -T names; tar tvf t.tar; mkdir tx; tar xf t.tar -C tx; find tx -type f | sort >in; xargs ls -l <in; diff -r tree tx/tree; tar czf t.tgz tree; tar tzf t.tgz | sort; tar xOf t.tar five; tar cf - tree | tar tf - | wc -l; tar cjf t.tbz tree; tar tjf t.tbz | wc -l; tar cf x.tar --exclude c tree; tar tf x.tar | sort; ln -s five sy; mkfifo pp; tar cf s.tar sy pp; tar tvf s.tar | cut -c1-22,51-; rm sy pp; tar xf s.tar; ls -l sy pp | cut -c1-10; status tar xf nothere; status tar tf five; rm -r tx sy pp *.tar *.tgz *.tbz
 s cpio
 find tree | sort | cpio -o -H newc >c.cpio; cpio -t <c.cpio; mkdir cx; cd cx; cpio -id <../c.cpio; find . | sort; cpio -idum 'tree/c*' <../c.cpio; ls -l tree/c; cd ..; rm -r cx c.cpio
 s ar
@@ -356,7 +356,7 @@ sleep 0.05; echo $?; sleep 0; status sleep x
 s usleep
 usleep 1000; echo $?
 s time
-time -f '%x %C' sh -c 'exit 3'; busybox time -p true | sed 's/[0-9.]*$/~/'
+time -f '%x %C' sh -c 'exit 3'; time -f '%e %U %S %P %M %R' true 2>&1 | sed 's/[0-9.][0-9.]*/~/g'
 s timeout
 status timeout 1 true; status timeout 0.1 sleep 10; status timeout -s KILL 0.1 sleep 10; status timeout 5 sh -c 'exit 9'; timeout -k 0.1 0.1 sh -c 'trap "" TERM; sleep 3 & wait; wait'; echo $?
 s renice
@@ -370,7 +370,7 @@ setsid cttyhack sh -c 'tty; cut -d" " -f7,8 /proc/self/stat | (read a b; [ $a -g
 s start-stop-daemon
 start-stop-daemon -S -b -m -p /tmp/w/pid -x /bin/sleep -- 50; cat pid | xargs -I@ cat /proc/@/comm; start-stop-daemon -K -t -p /tmp/w/pid >/dev/null; echo $?; start-stop-daemon -K -p /tmp/w/pid | sed 's/[0-9][0-9]*/~/'; rm pid; start-stop-daemon -K -x /bin/nosuch; echo $?
 s pidof
-sleep 77 & p=$!; [ "$(pidof sleep)" = $p ] && echo same; pidof init nosuch; status pidof nosuch; kill $p; wait $p
+sleep 77 & p=$!; until [ "$(pidof sleep)" = $p ]; do :; done; pidof init nosuch; status pidof nosuch; kill $p; wait $p; echo $?
 s kill
 busybox kill -l | head -n 5; busybox kill -l 9 HUP; sleep 100 & busybox kill -STOP $!; while ! grep -q 'State:.T (stopped)' /proc/$!/status; do :; done; grep State /proc/$!/status; busybox kill -CONT $!; busybox kill -INT $!; busybox kill -TERM $!; wait $!; echo $?; status busybox kill -0 99999; status busybox kill -99 1; busybox kill -0 1; echo $?; sleep 100 & busybox kill -USR1 $!; wait $!; echo $?; sleep 100 & busybox kill -KILL $!; wait $!; echo $?; sleep 100 & busybox kill -SEGV $!; wait $!; echo $?; sh -c 'trap "echo got it" USR2; busybox kill -USR2 $$; echo after'; busybox kill -URG $$; echo unharmed
 s killall
@@ -463,4 +463,4 @@ sh -c 'echo $PPID >/dev/null; echo in a shell; kill -KILL $$'; echo $?; echo 'ec
 s busybox
 busybox | head -n 2; status busybox nosuchapplet; busybox --list | wc -l
 part proc
-cat /proc/filesystems | grep -E 'tmpfs|proc$|devpts'; cat /proc/sys/kernel/ostype; cat /proc/self/comm; tr '\0' ' ' </proc/self/cmdline; echo; cat /proc/self/oom_score_adj; cat /proc/self/limits; ls /proc/self/fd | wc -l; cat /proc/self/fdinfo/0; ls /proc/self/task | wc -l; grep -E '^(Name|Umask|State|Tgid|NSpid|Threads|Sig|Shd|Cap|Seccomp|NoNew)' /proc/self/status; ls /proc/self; cat /proc/self/wchan; echo; tr '\0' '\n' </proc/self/environ | sort | grep -v '^_\|OLDPWD\|SHLVL'; cat /proc/self/mountinfo | grep /tmp/w | cut -d' ' -f4-; cat /proc/self/mounts | grep /tmp/w; cat /proc/swaps; cut -d' ' -f4 /proc/loadavg | sed 's/[0-9][0-9]*/~/g'; grep -E '^(ctxt|btime|processes|procs_)' /proc/stat | sed 's/ .*//'; ls /proc | grep -v '^[0-9]'
+grep -E 'tmpfs|proc$|devpts' /proc/filesystems | sort; cat /proc/sys/kernel/ostype; cat /proc/self/comm; tr '\0' ' ' </proc/self/cmdline; echo; cat /proc/self/oom_score_adj; cat /proc/self/limits; ls /proc/self/fd | wc -l; cat /proc/self/fdinfo/0; ls /proc/self/task | wc -l; grep -E '^(Name|Umask|State|Tgid|NSpid|Threads|Sig|Shd|Cap|Seccomp|NoNew)' /proc/self/status; ls -1 /proc/self; cat /proc/self/wchan; echo; tr '\0' '\n' </proc/self/environ | sort | grep -v '^_\|OLDPWD\|SHLVL'; cat /proc/self/mountinfo | grep /tmp/w | cut -d' ' -f4-; cat /proc/self/mounts | grep /tmp/w; cat /proc/swaps; cut -d' ' -f4 /proc/loadavg | sed 's/[0-9][0-9]*/~/g'; grep -E '^(ctxt|btime|processes|procs_)' /proc/stat | sed 's/ .*//'; ls /proc | grep -v '^[0-9]'

@@ -49,7 +49,7 @@ part jobs
 sleep 0.1 & wait $!; echo $?; (exit 5) & wait $!; echo $?; sleep 100 & kill -TERM $!; wait $!; echo $?; for i in 1 2 3; do (sleep 0.$i; exit $i) & done; wait -n; echo $?; wait -n; echo $?; wait; echo $?; wait 1; echo $?
 sleep 50 & jobs | sed 's/  */ /g'; kill %1; wait %1 2>/dev/null; echo $?; disown -a; (sleep 0.05 & wait -n -p who; [ -n "$who" ] && echo told)
 part monitor
-set -m; sleep 100 & p=$!; [ "$(cut -d' ' -f5 /proc/$p/stat)" = $p ] && echo own group; kill -STOP $p; wait $p; echo $?; jobs | sed 's/  */ /g'; kill -CONT $p; kill $p; wait $p; echo $?; set +m
+set -m; sleep 100 & p=$!; [ "$(cut -d' ' -f5 /proc/$p/stat)" = $p ] && echo own group; kill -STOP $p; wait $p; echo $?; jobs | sed 's/  */ /g'; kill -CONT $p; kill $p; while kill -0 $p 2>/dev/null; do :; done; wait $p; echo $?; set +m
 part coproc
 coproc C { while read -r l; do echo "got $l"; done; }; echo hi >&${C[1]}; read -r -u ${C[0]} back; echo $back; exec {C[1]}>&-; wait $C_PID; echo $?
 part traps
@@ -57,7 +57,7 @@ trap 'echo usr1' USR1; kill -USR1 $$; echo after; trap - USR1; (trap 'echo leavi
 part ends
 bash -c 'exit 300'; echo $?; bash -c 'kill -SEGV $$'; echo $?; bash -c 'kill -ABRT $$'; echo $?; bash -c 'exec nosuch'; echo $?; nosuch; echo $?; /tmp; echo $?; ./out; echo $?; bash -c 'set -e; false; echo no'; echo $?; bash -c 'set -u; echo $nothing'; echo $?; (ulimit -c 0; kill -QUIT $BASHPID); echo $?; bash -n <<<'if'; echo $?
 part ulimit
-ulimit -a; ulimit -S -n 64; ulimit -n; ulimit -H -n; ulimit -s; (ulimit -u 1; (echo still)); bash -c 'f() { f; }; f' >/dev/null 2>&1; echo $?
+ulimit -a; ulimit -S -n 64; ulimit -n; ulimit -H -n; ulimit -s; (ulimit -u 1; (echo still)); (ulimit -s 300; exec bash -c 'f() { f; }; f' >/dev/null 2>&1); echo $?
 part options
 set -o | sort | head -n 30; echo $-; shopt | wc -l; umask -S; umask 077; touch um; stat -c %a um; umask 022; hash -r; type -t cd ls if nosuch; command -v sh; enable -n echo; type -t echo; enable echo; times | sed 's/[0-9]/0/g'; help -s true
 part directories
@@ -73,4 +73,7 @@ TIMEFORMAT='%R %U %S'; { time sleep 0.01; } 2>&1 | sed 's/[0-9]/0/g'; printf '%(
 part processes
 [ $$ = $BASHPID ] && echo same; (([ $$ != $BASHPID ]) && echo differs); bash -c 'echo $PPID' | grep -cx $$; exec -a renamed bash -c 'echo $0' | cat; (exec -c env | sort); echo $$ | grep -c .; for i in {1..50}; do (exit $((i % 3))) || ((n++)); done; echo $n; x=$(for i in {1..20}; do echo $i | cat; done | wc -l); echo $x
 part history
-set -o history; echo one >/dev/null; history | tail -n 1 | sed 's/^ *[0-9]* *//'; set +o history
+set -o history
+echo one >/dev/null
+history | sed 's/^ *[0-9]* *//'
+set +o history

@@ -286,7 +286,8 @@ impl InodeOps for Node {
                     if entry.is_private() && !process.may_be_looked_into() {
                         return Err(Errno::Eacces);
                     }
-                    Opened::object(RawFile { process, what })
+                    let image = process.image();
+                    Opened::object(RawFile { process, what, image })
                 }
                 (What::Name, Some(process)) => NameFile::open(process),
                 (What::Setting(which), _) => SettingFile::open(sources, which),

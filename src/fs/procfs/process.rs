@@ -352,6 +352,11 @@ pub trait Process: Send + Sync {
         None
     }
 
+    /// A number that is another one once it has executed another program.
+    fn image(&self) -> u64 {
+        0
+    }
+
     /// Reads bytes of its own; returns how many, 0 at the end.
     fn bytes(&self, what: Bytes, at: u64, to: &mut [u8]) -> Result<usize> {
         let _ = (what, at, to);
