@@ -80,7 +80,8 @@ bitflags! {
 
 impl MountFlags {
     /// Those that say what is done about times of access.
-    pub const TIMES: Self = Self::NOATIME.union(Self::NODIRATIME).union(Self::RELATIME).union(Self::STRICTATIME);
+    pub const TIMES: Self =
+        Self::NOATIME.union(Self::NODIRATIME).union(Self::RELATIME).union(Self::STRICTATIME);
 
     /// What Linux's `mount` makes of flags: `relatime` is what holds if nothing else is asked for.
     #[must_use]

@@ -456,7 +456,8 @@ pub fn mount(call: &mut Call<'_>, [source, target, kind, flags, data, _]: Argume
     let on = caller.resolve(At::Cwd, &target, Last::Follow)?;
     if flags & MS_REMOUNT != 0 {
         // Nothing said about times of access: they stay as they are.
-        let times = if mount_flags.intersects(MountFlags::TIMES) { MountFlags::empty() } else { on.mount.flags() };
+        let times =
+            if mount_flags.intersects(MountFlags::TIMES) { MountFlags::empty() } else { on.mount.flags() };
         let mount_flags = (mount_flags | times & MountFlags::TIMES).completed();
         return caller.remount(&target, mount_flags, &options, flags & MS_BIND != 0).map(|()| 0);
     }

@@ -25,7 +25,7 @@ def compare(t, script, runner, **machine):
     ours = control.on_ours(t, archive, machine)
     (t.directory / "linux.txt").write_text(theirs, encoding="utf-8")
     (t.directory / "here.txt").write_text(ours, encoding="utf-8")
-    listed = control.rules(script.replace(".sh", ".differs"))
+    listed = control.rules(script.replace(".sh", ".differs.txt"))
     told, idle = control.differences(ours, theirs, listed)
     check(not told, f"{len(told)} parts differ from Linux:\n" + "\n".join(told))
     check(not idle, "nothing to take out any more: " + ", ".join(f"{rule.part} | {rule.pattern.pattern}" for rule in idle))
@@ -40,7 +40,7 @@ def applets(t, cpu, machine, smp):
     known = subprocess.run([busybox, "--list"], capture_output=True, text=True, check=True).stdout.split()
     # A part counts if the applet is one, its own commands name it, it was there to be run, and what it said was compared.
     text = control.parts(re.sub(r"^s (\S+)$", r"== \1", (control.PROGRAMS / "applets.sh").read_text(), flags=re.MULTILINE))
-    hidden = {rule.part for rule in control.rules("applets.differs") if rule.pattern.pattern == r"(.*\n)+"}
+    hidden = {rule.part for rule in control.rules("applets.differs.txt") if rule.pattern.pattern == r"(.*\n)+"}
     ran = {name for name, body in found.items()
            if name in known and name not in hidden and body.strip() and re.search(rf"(^|[^\w-]){re.escape(name)}(\s|$|;)", text[name], re.MULTILINE)
            and not re.search(rf"^(.*: )?{re.escape(name)}: (applet )?not found", body, re.MULTILINE)}

@@ -3,7 +3,7 @@
 #
 # Runs as the work of /init, on this kernel and on Linux (test/boot/test_control.py), and prints the same on both: a line
 # "== NAME" before what the applet NAME shows. What must differ all the same (numbers of processes, times, sizes of memory)
-# stands in `differs` beside this file, with its reason; nothing is left out here because a kernel has it wrong.
+# stands in `applets.differs.txt` beside this file, with its reason; nothing is left out here because a kernel has it wrong.
 #
 # What the shell has built in is asked for as `busybox NAME`, so that it is a program all the same. Files are in a tmpfs of
 # the script's own, of which both kernels know the same.
@@ -21,6 +21,8 @@ s() {
 part() { echo "== ($1)"; }
 # What a command's status is; a signal has its number plus 128.
 status() { "$@"; echo "status $?"; }
+# Waits until so many programs are called sleep: a child is the shell for a moment first.
+sleepers() { until [ "$(pidof sleep | wc -w)" = $1 ]; do :; done; }
 applets=" $(busybox --list | tr '\n' ' ') "
 
 s mount
@@ -374,9 +376,9 @@ sleep 77 & p=$!; until [ "$(pidof sleep)" = $p ]; do :; done; pidof init nosuch;
 s kill
 busybox kill -l | head -n 5; busybox kill -l 9 HUP; sleep 100 & busybox kill -STOP $!; while ! grep -q 'State:.T (stopped)' /proc/$!/status; do :; done; grep State /proc/$!/status; busybox kill -CONT $!; busybox kill -INT $!; busybox kill -TERM $!; wait $!; echo $?; status busybox kill -0 99999; status busybox kill -99 1; busybox kill -0 1; echo $?; sleep 100 & busybox kill -USR1 $!; wait $!; echo $?; sleep 100 & busybox kill -KILL $!; wait $!; echo $?; sleep 100 & busybox kill -SEGV $!; wait $!; echo $?; sh -c 'trap "echo got it" USR2; busybox kill -USR2 $$; echo after'; busybox kill -URG $$; echo unharmed
 s killall
-sleep 88 & sleep 88 & killall -q sleep; wait; status killall nosuch; sleep 88 & killall -9 sleep; wait $!; echo $?
+sleepers 0; sleep 88 & sleep 88 & sleepers 2; killall -q sleep; wait; status killall nosuch; sleep 88 & sleepers 1; killall -9 sleep; wait $!; echo $?
 s ps
-ps | sed -n 1p; ps -o comm | grep -c '^ps$'; ps -o pid,ppid,user,comm | grep ' init$'; ps -o stat,args | grep '[p]s -o stat'; ps -o vsz,rss,nice,tty,pgid,sid,comm | sed -n 1p; sleep 66 & ps -o user,group,tty,nice,args | grep '[s]leep 66'; ps -T | grep -c '[s]leep 66'; kill $!; wait $!; ps -o ppid,pid,comm | grep -c '\[\|kthread' | sed 's/[0-9][0-9]*/some/'
+ps | sed -n 1p; ps -o comm | grep -c '^ps$'; ps -o pid,ppid,user,comm | grep ' init$'; ps -o stat,args | grep '[p]s -o stat'; ps -o vsz,rss,nice,tty,pgid,sid,comm | sed -n 1p; sleepers 0; sleep 66 & sleepers 1; ps -o user,group,tty,nice,args | grep '[s]leep 66'; ps -T | grep -c '[s]leep 66'; kill $!; wait $!; ps -o ppid,pid,comm | grep -c '\[\|kthread' | sed 's/[0-9][0-9]*/some/'
 s top
 top -b -n 1 | sed -n '/PID/p'; top -b -n 1 | grep -c '^Mem:'; top -b -n 1 | grep -c 'top -b -n 1'
 s free

@@ -119,7 +119,8 @@ impl Caller<'_> {
             let dir = inode_of(&parent.dir.dentry)?;
             let _tree = dir.fs.tree.read();
             let _lock = dir.lock.write();
-            if parent.is_plain() && lookup_locked(&parent.dir.dentry, &dir, parent.name())?.inode().is_some() {
+            if parent.is_plain() && lookup_locked(&parent.dir.dentry, &dir, parent.name())?.inode().is_some()
+            {
                 return Err(Errno::Eexist);
             }
             return Err(Errno::Exdev);

@@ -196,9 +196,8 @@ impl FsOps for Whole {
     fn show_options(&self, to: &mut dyn core::fmt::Write) -> core::fmt::Result {
         // As Linux does: what is as it would be anyway is not shown, no limit is 0.
         let usual = DEFAULT_LIMIT.load(Ordering::Relaxed);
-        let limit = |budget: &Budget| {
-            (budget.limit.load(Ordering::Relaxed) != usual).then_some(budget.shown().0)
-        };
+        let limit =
+            |budget: &Budget| (budget.limit.load(Ordering::Relaxed) != usual).then_some(budget.shown().0);
         if let Some(pages) = limit(&self.0.pages) {
             write!(to, ",size={}k", pages * PAGE_SIZE / 1024)?;
         }
