@@ -166,4 +166,6 @@ def differences(ours, theirs, listed):
         if here != there:
             lines = difflib.unified_diff(there.splitlines(), here.splitlines(), "Linux", "here", lineterm="", n=1)
             told.append(f"{name}:\n" + "\n".join(f"    {line}" for line in list(lines)[2:]))
-    return told, [rule for rule in listed if id(rule) not in used]
+    # Whole lines that may be there or not need not be.
+    idle = [rule for rule in listed if id(rule) not in used and not rule.pattern.pattern.endswith(r"\n")]
+    return told, idle
