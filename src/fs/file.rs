@@ -267,9 +267,8 @@ impl File {
 
     fn read_from(&self, to: &mut dyn Sink, at: u64) -> Result<usize> {
         let done = self.ops().read(self, to, at)?;
-        if done > 0 {
-            self.note_access();
-        }
+        // At the end as well: that there is nothing more has been read.
+        self.note_access();
         Ok(done)
     }
 

@@ -63,6 +63,7 @@ bitflags! {
         const NOSUID = 2;
         const NODEV = 4;
         const NOEXEC = 8;
+        const SYNCHRONOUS = 16;
         const NOATIME = 1024;
         const NODIRATIME = 2048;
         const RELATIME = 1 << 21;
@@ -74,6 +75,25 @@ bitflags! {
     pub struct FallocateFlags: u32 {
         const KEEP_SIZE = 1;
         const PUNCH_HOLE = 2;
+    }
+}
+
+impl MountFlags {
+    /// Those that say what is done about times of access.
+    pub const TIMES: Self =
+        Self::NOATIME.union(Self::NODIRATIME).union(Self::RELATIME).union(Self::STRICTATIME);
+
+    /// What Linux's `mount` makes of flags: `relatime` is what holds if nothing else is asked for.
+    #[must_use]
+    pub fn completed(self) -> Self {
+        let none = Self::NOATIME | Self::STRICTATIME;
+        if self.contains(Self::STRICTATIME) {
+            self - Self::NOATIME - Self::RELATIME
+        } else if self.intersects(none) {
+            self - Self::RELATIME
+        } else {
+            self | Self::RELATIME
+        }
     }
 }
 

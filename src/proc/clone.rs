@@ -232,5 +232,11 @@ fn copy_of_process(task: &Task, pid: u32, flags: CloneFlags, memory: Ref<Memory>
     }
     let terminal = old.terminal.load(Ordering::Relaxed);
     let parts = Parts { memory: Some(memory), files, place, credentials, limits, actions, terminal };
-    Process::new(pid, parts)
+    let new = Process::new(pid, parts)?;
+    for (to, from) in [(&new.personality, &old.personality), (&new.io_priority, &old.io_priority)] {
+        to.store(from.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+    let bound = old.no_new_privileges.load(Ordering::Relaxed);
+    new.no_new_privileges.store(bound, Ordering::Relaxed);
+    Ok(new)
 }

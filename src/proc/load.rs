@@ -123,7 +123,8 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
         }
         None => None,
     };
-    let (credentials, is_secure) = raised(&file, &standing.credentials)?;
+    let is_bound = task.process.no_new_privileges.load(Ordering::Relaxed);
+    let (credentials, is_secure) = raised(&file, &standing.credentials, is_bound)?;
     let name = name_of(arguments.name());
 
     let (words, random) = draw();
@@ -182,9 +183,9 @@ fn name_of(path: &[u8]) -> Name {
 }
 
 /// Whose the program is to be, if that changes; and whether it has rights that who started it has not.
-fn raised(file: &File, old: &Credentials) -> Result<(Option<Ref<Credentials>>, bool)> {
+fn raised(file: &File, old: &Credentials, is_bound: bool) -> Result<(Option<Ref<Credentials>>, bool)> {
     let owner = file.inode.owner();
-    let may_gain = !file.path.mount.flags().contains(MountFlags::NOSUID);
+    let may_gain = !is_bound && !file.path.mount.flags().contains(MountFlags::NOSUID);
     let Begun { credentials, is_secure } = ids::exec(old, owner.mode, (owner.uid, owner.gid), may_gain)?;
     let changes = ids::differ(&credentials, old);
     Ok((if changes { Some(Ref::new(credentials)?) } else { None }, is_secure))

@@ -158,6 +158,9 @@ pub struct TaskSignals {
     pub stack: AltStack,
 }
 
+/// The execution domain of programs for 32 bits: `uname` says i686. Source: personality(2).
+pub const PER_LINUX32: u32 = 8;
+
 /// A process.
 pub struct Process {
     pub pid: u32,
@@ -178,6 +181,14 @@ pub struct Process {
     pub children_ns: AtomicU64,
     /// The number of the terminal that controls it, plus one.
     pub terminal: AtomicU64,
+    /// Its execution domain (`personality`), 0 or [`PER_LINUX32`]; and its class and priority among those who wait for
+    /// disks (`ioprio_set`), 0 as long as nobody has set any.
+    pub personality: AtomicU32,
+    pub io_priority: AtomicU32,
+    /// No execve gives it rights that it does not have (`PR_SET_NO_NEW_PRIVS`).
+    pub no_new_privileges: AtomicBool,
+    /// How often it has had other memory.
+    pub images: AtomicU64,
     pub timer: IrqLock<super::alarm::Alarm>,
 }
 
@@ -318,6 +329,10 @@ impl Process {
             ended_ns: AtomicU64::new(0),
             children_ns: AtomicU64::new(0),
             terminal: AtomicU64::new(parts.terminal),
+            personality: AtomicU32::new(0),
+            io_priority: AtomicU32::new(0),
+            no_new_privileges: AtomicBool::new(false),
+            images: AtomicU64::new(0),
             timer: IrqLock::new(Rank::ProcessTimer, super::alarm::Alarm::NONE),
         })
     }
@@ -331,6 +346,7 @@ impl Process {
     }
 
     pub fn set_memory(&self, memory: Option<Ref<Memory>>) -> Option<Ref<Memory>> {
+        self.images.fetch_add(1, Ordering::Relaxed);
         core::mem::replace(&mut *self.memory.lock(), memory)
     }
 

@@ -66,7 +66,8 @@ impl Task {
         let name = *task.name.lock();
         match life::spawn(name.as_str(), policy, main, raw) {
             Ok(handle) => {
-                drop(handle);
+                // Whoever is told of the new thread may ask for it before it has run.
+                task.thread.call_once(|| handle.thread().clone());
                 Ok(())
             }
             Err(_) => {

@@ -460,7 +460,13 @@ pub fn mount(call: &mut Call<'_>, [source, target, kind, flags, data, _]: Argume
     let options = if data == 0 { Vec::new() } else { user::text(data, 4096)? };
     let source = if source == 0 { Vec::new() } else { user::path(source)? };
     let mount_flags = MountFlags::from_bits_truncate(flags as u32);
+    // Where it is to be is looked for before anything else is looked at.
+    let on = caller.resolve(At::Cwd, &target, Last::Follow)?;
     if flags & MS_REMOUNT != 0 {
+        // Nothing said about times of access: they stay as they are.
+        let times =
+            if mount_flags.intersects(MountFlags::TIMES) { MountFlags::empty() } else { on.mount.flags() };
+        let mount_flags = (mount_flags | times & MountFlags::TIMES).completed();
         return caller.remount(&target, mount_flags, &options, flags & MS_BIND != 0).map(|()| 0);
     }
     if flags & MS_BIND != 0 {
@@ -483,7 +489,7 @@ pub fn mount(call: &mut Call<'_>, [source, target, kind, flags, data, _]: Argume
     let kind = crate::fs::mount::find_type(crate::proc::process::types(), &kind)?;
     let source = if source.is_empty() { kind.name().as_bytes() } else { &source };
     let cache = &call.path_of_root().mount.fs.cache;
-    caller.mount(cache, *kind, source, &target, mount_flags, &options).map(|_| 0)
+    caller.mount(cache, *kind, source, &target, mount_flags.completed(), &options).map(|_| 0)
 }
 
 pub fn umount2(call: &mut Call<'_>, [target, flags, ..]: Arguments) -> Result<u64> {

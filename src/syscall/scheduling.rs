@@ -375,3 +375,44 @@ pub fn futex(_: &mut Call<'_>, [word, operation, value, timeout, word2, value3]:
         _ => Err(Errno::Enosys),
     }
 }
+
+/// The class of an I/O priority, and what goes with it. Source: ioprio_set(2).
+const IO_CLASS_SHIFT: u64 = 13;
+
+/// The processes that `ioprio_get` and `ioprio_set` are about. All threads of a process have one priority here.
+fn meant_by_io(call: &Call<'_>, which: u64, who: u64) -> Result<alloc::vec::Vec<Ref<Process>>> {
+    // The numbers of `setpriority`, and one more.
+    let which = (which & 0xFFFF_FFFF).checked_sub(1).filter(|which| *which < 3).ok_or(Errno::Einval)?;
+    let mut found = alloc::vec::Vec::new();
+    for (process, _) in meant(call, which, who)? {
+        crate::mm::vma::room::reserve(&mut found, 1)?;
+        found.push(process);
+    }
+    Ok(found)
+}
+
+/// The best of theirs: where one has a class and another has none, the class.
+pub fn ioprio_get(call: &mut Call<'_>, [which, who, ..]: Arguments) -> Result<u64> {
+    let found = meant_by_io(call, which, who)?;
+    let all = found.iter().map(|process| process.io_priority.load(Ordering::Relaxed));
+    Ok(all.filter(|priority| *priority != 0).min().unwrap_or(0).into())
+}
+
+/// It is kept, and handed down: no disk is waited for yet whose driver would ask.
+pub fn ioprio_set(call: &mut Call<'_>, [which, who, priority, ..]: Arguments) -> Result<u64> {
+    let priority = priority & 0xFFFF_FFFF;
+    let (class, data) = (priority >> IO_CLASS_SHIFT, priority & ((1 << IO_CLASS_SHIFT) - 1));
+    match class {
+        // Real time.
+        1 if call.process().credentials().effective_uid != 0 => return Err(Errno::Eperm),
+        1 | 2 if data < 8 => {}
+        3 => {}
+        0 if data == 0 => {}
+        _ => return Err(Errno::Einval),
+    }
+    for process in meant_by_io(call, which, who)? {
+        may_change(call, &process)?;
+        process.io_priority.store(priority as u32, Ordering::Relaxed);
+    }
+    Ok(0)
+}

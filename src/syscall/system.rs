@@ -5,15 +5,17 @@ use crate::arch::x86_64::usercopy;
 use crate::boot::layout::{PAGE_SIZE, USER_END};
 use crate::errno::Errno;
 use crate::fs::Result;
+use crate::fs::procfs::process::ALL_CAPABILITIES;
 use crate::fs::procfs::uts;
 use crate::mm::frames;
 use crate::platform::{Machine, Platform};
 use crate::proc::load;
-use crate::proc::process::TREE;
+use crate::proc::process::{PER_LINUX32, TREE};
 use crate::random;
 use crate::sync::{Rank, SpinLock};
 use crate::task::Name;
 use crate::task::context::Base;
+use core::sync::atomic::Ordering;
 
 /// The machine's name, which can be changed.
 static HOSTNAME: SpinLock<HostName> = SpinLock::new(Rank::Hostname, HostName::FIRST);
@@ -52,12 +54,14 @@ pub fn set_host_name(name: &[u8]) -> Result<()> {
 
 /// Bytes of each of the six strings.
 const FIELD: usize = 65;
-pub fn uname(_: &mut Call<'_>, [to, ..]: Arguments) -> Result<u64> {
+pub fn uname(call: &mut Call<'_>, [to, ..]: Arguments) -> Result<u64> {
     let mut bytes = [0; 6 * FIELD];
     let name = host_name();
     let [kind, release, version, domain] =
         [uts::OS_TYPE, uts::RELEASE, uts::VERSION, uts::DOMAIN_NAME].map(str::as_bytes);
-    let fields = [kind, name.as_bytes(), release, version, b"x86_64", domain];
+    let is_narrow = call.process().personality.load(Ordering::Relaxed) == PER_LINUX32;
+    let machine: &[u8] = if is_narrow { b"i686" } else { b"x86_64" };
+    let fields = [kind, name.as_bytes(), release, version, machine, domain];
     for (n, field) in fields.into_iter().enumerate() {
         bytes[n * FIELD..n * FIELD + field.len()].copy_from_slice(field);
     }
@@ -130,10 +134,17 @@ pub fn getrandom(_: &mut Call<'_>, [to, len, flags, ..]: Arguments) -> Result<u6
     Ok(len as u64)
 }
 
-pub fn personality(_: &mut Call<'_>, [persona, ..]: Arguments) -> Result<u64> {
+/// The old one, and, unless that is all that is wanted, another. None but Linux's own two.
+pub fn personality(call: &mut Call<'_>, [persona, ..]: Arguments) -> Result<u64> {
     /// Asks only.
-    const ASK: u64 = 0xFFFF_FFFF;
-    if matches!(persona & 0xFFFF_FFFF, 0 | ASK) { Ok(0) } else { Err(Errno::Einval) }
+    const ASK: u32 = 0xFFFF_FFFF;
+    let now = &call.process().personality;
+    Ok(match persona as u32 {
+        ASK => now.load(Ordering::Relaxed),
+        new @ (0 | PER_LINUX32) => now.swap(new, Ordering::Relaxed),
+        _ => return Err(Errno::Einval),
+    }
+    .into())
 }
 
 pub fn arch_prctl(_: &mut Call<'_>, [code, address, ..]: Arguments) -> Result<u64> {
@@ -152,7 +163,7 @@ pub fn arch_prctl(_: &mut Call<'_>, [code, address, ..]: Arguments) -> Result<u6
     Ok(0)
 }
 
-pub fn prctl(call: &mut Call<'_>, [option, a, ..]: Arguments) -> Result<u64> {
+pub fn prctl(call: &mut Call<'_>, [option, a, b, c, d, _]: Arguments) -> Result<u64> {
     const SET_PDEATHSIG: u64 = 1;
     const GET_DUMPABLE: u64 = 3;
     const SET_DUMPABLE: u64 = 4;
@@ -167,7 +178,15 @@ pub fn prctl(call: &mut Call<'_>, [option, a, ..]: Arguments) -> Result<u64> {
     match option & 0xFFFF_FFFF {
         GET_DUMPABLE => Ok(1),
         SET_DUMPABLE if a <= 1 => Ok(0),
-        GET_KEEPCAPS | GET_NO_NEW_PRIVS => Ok(0),
+        GET_KEEPCAPS => Ok(0),
+        // Never taken back.
+        SET_NO_NEW_PRIVS if [a, b, c, d] == [1, 0, 0, 0] => {
+            call.process().no_new_privileges.store(true, Ordering::Relaxed);
+            Ok(0)
+        }
+        GET_NO_NEW_PRIVS if [a, b, c, d] == [0; 4] => {
+            Ok(call.process().no_new_privileges.load(Ordering::Relaxed).into())
+        }
         CAPBSET_READ if a <= 40 => Ok(1),
         SET_NAME => {
             let mut bytes = [0; 16];
@@ -194,7 +213,7 @@ pub fn prctl(call: &mut Call<'_>, [option, a, ..]: Arguments) -> Result<u64> {
             usercopy::write(a, &u32::from(on))?;
             Ok(0)
         }
-        SET_PDEATHSIG | SET_NO_NEW_PRIVS => Err(Errno::Enosys),
+        SET_PDEATHSIG => Err(Errno::Enosys),
         _ => Err(Errno::Einval),
     }
 }
@@ -223,4 +242,32 @@ pub fn reboot(call: &mut Call<'_>, [magic, magic2, command, ..]: Arguments) -> R
         }
         _ => Err(Errno::Einval),
     }
+}
+
+/// Capabilities, all or none: user 0 has them. Source: capget(2).
+pub fn capget(call: &mut Call<'_>, [header, data, ..]: Arguments) -> Result<u64> {
+    const VERSIONS: [u32; 3] = [0x1998_0330, 0x2007_1026, 0x2008_0522];
+    let [version, pid]: [u32; 2] = usercopy::read(header)?;
+    if !VERSIONS.contains(&version) {
+        usercopy::write(header, &VERSIONS[2])?;
+        return if data == 0 { Ok(0) } else { Err(Errno::Einval) };
+    }
+    if pid as i32 <= -1 {
+        return Err(Errno::Einval);
+    }
+    let who = match pid {
+        0 => call.process().clone(),
+        pid => TREE.lock().get(pid).cloned().ok_or(Errno::Esrch)?,
+    };
+    let credentials = who.credentials();
+    let has = |uid: u32| if uid == 0 { ALL_CAPABILITIES } else { 0 };
+    let (effective, permitted) = (has(credentials.effective_uid), has(credentials.effective_uid));
+    // Effective, permitted, inheritable: the lower halves, then the upper ones.
+    let words = [effective, permitted, 0, effective >> 32, permitted >> 32, 0].map(|word| word as u32);
+    if version == VERSIONS[0] {
+        usercopy::write(data, &[words[0], words[1], words[2]])?;
+    } else {
+        usercopy::write(data, &words)?;
+    }
+    Ok(0)
 }

@@ -176,7 +176,7 @@ calls! {
     122 "setfsuid" "uid" = ids::setfsuid;
     123 "setfsgid" "gid" = ids::setfsgid;
     124 "getsid" "pid" = ids::getsid;
-    125 "capget" "*header, *data";
+    125 "capget" "*header, *data" = system::capget;
     126 "capset" "*header, *data";
     127 "rt_sigpending" "*set, size" = signals::rt_sigpending;
     128 "rt_sigtimedwait" "*set, *info, *timespec, size" = signals::rt_sigtimedwait;
@@ -302,8 +302,8 @@ calls! {
     248 "add_key" "*type, *description, *payload, len, ring";
     249 "request_key" "*type, *description, *info, ring";
     250 "keyctl" "command, a, b, c, d";
-    251 "ioprio_set" "which, who, priority";
-    252 "ioprio_get" "which, who";
+    251 "ioprio_set" "which, who, priority" = scheduling::ioprio_set;
+    252 "ioprio_get" "which, who" = scheduling::ioprio_get;
     253 "inotify_init" "";
     254 "inotify_add_watch" "fd, *path, mask";
     255 "inotify_rm_watch" "fd, watch";

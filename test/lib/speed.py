@@ -102,7 +102,7 @@ def ours(folder, only=None, kernel=None, **machine):
 def linux(folder, only=None, kernel=None, **machine):
     """The same machine with Debian's Linux and the program, started. `kernel` is its bzImage's bytes."""
     bzimage, initrd = folder / "vmlinuz", folder / "speed.img"
-    bzimage.write_bytes(kernel or initramfs.linux_image().read_bytes())
+    bzimage.write_bytes(kernel or initramfs.linux().read_bytes())
     initrd.write_bytes(tree(folder, only))
     options = LINUX_CMDLINE + (f" {NO_X2APIC}" if machine.get("icount") else "")
     extra = ["-kernel", str(bzimage), "-initrd", str(initrd), "-append", options]
@@ -153,7 +153,7 @@ def measure(folder, icount, ticks):
     rows: name to {ours, linux, without_erms: instructions; ours_ns, linux_ns: wall clock, 2 CPUs}
     entry: {ours, linux, linux_clock}: instructions of 4 CPUs with 512 MiB
     """
-    image = initramfs.linux_image()
+    image = initramfs.linux()
     rows = {name: dict.fromkeys(("ours", "linux", "without_erms", "ours_ns", "linux_ns")) for name in ROWS}
     entries = dict.fromkeys(("ours", "linux", "linux_clock"))
     counted, timed, many = {"smp": 1, "icount": icount}, {"smp": 2}, {"smp": 4, "icount": icount, "mem": "512M"}

@@ -63,6 +63,12 @@ impl OpenHow {
     }
 }
 
+/// What a symbolic link at the end of a path leads to: the end of a path of its own, or, from /proc, the thing itself.
+enum End {
+    Named(Parent),
+    There(Path),
+}
+
 impl Caller<'_> {
     /// Opens what a path leads to.
     pub fn open(&self, at: At<'_>, path: &[u8], how: OpenHow) -> Result<Ref<File>> {
@@ -168,7 +174,12 @@ impl Caller<'_> {
                 if links > LINKS_MAX {
                     return Err(Errno::Eloop);
                 }
-                parent = self.follow_parent(&parent.dir, &inode, &mut links)?;
+                match self.follow_end(&parent.dir, &inode, &mut links)? {
+                    End::Named(next) => parent = next,
+                    // What a jump leads to is there already, by whatever name.
+                    End::There(path) if inode_of(&path.dentry)?.is_directory() => return Err(Errno::Eisdir),
+                    End::There(path) => return self.open_path(path, how),
+                }
                 continue;
             }
             let path = self.mounts.top(&Path { mount: parent.dir.mount, dentry });
@@ -225,16 +236,15 @@ impl Caller<'_> {
         if is_trap { Err(Errno::Eacces) } else { Ok(()) }
     }
 
-    /// Where a symbolic link at the end of a path leads to, as the end of a path of its own.
-    fn follow_parent(&self, dir: &Path, link: &Inode, links: &mut u32) -> Result<Parent> {
+    /// Where a symbolic link at the end of a path leads to.
+    fn follow_end(&self, dir: &Path, link: &Inode, links: &mut u32) -> Result<End> {
         use super::super::inode::Followed;
         let at = At::Path(dir);
         match link.ops.link_target() {
-            Some(target) => self.resolve_parent_after(at, target, links),
+            Some(target) => self.resolve_parent_after(at, target, links).map(End::Named),
             None => match link.ops.follow(link)? {
-                Followed::Text(target) => self.resolve_parent_after(at, &target, links),
-                // What a jump leads to is there, but not by a name.
-                Followed::Jump(_) => Err(Errno::Eexist),
+                Followed::Text(target) => self.resolve_parent_after(at, &target, links).map(End::Named),
+                Followed::Jump(path) => Ok(End::There(path)),
             },
         }
     }

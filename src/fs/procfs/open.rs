@@ -144,11 +144,17 @@ impl FileOps for TextFile {
 pub struct RawFile {
     pub process: Ref<dyn Process>,
     pub what: Bytes,
+    /// The program that it was opened of.
+    pub image: u64,
 }
 
 impl FileOps for RawFile {
     fn read(&self, _: &File, to: &mut dyn Sink, at: u64) -> Result<usize> {
         gone(&*self.process)?;
+        // Who might look into one program might not look into the next: what is private is of that one only.
+        if self.what != Bytes::Arguments && self.process.image() != self.image {
+            return Ok(0);
+        }
         let mut buffer = buffer(to.room())?;
         let mut done = 0;
         while to.room() > 0 {

@@ -201,6 +201,7 @@ pub struct Facts {
     pub no_new_privileges: bool,
     pub resident_limit: u64,
     pub oom_score_adjustment: i32,
+    pub personality: u32,
     pub signals: Signals,
 }
 
@@ -349,6 +350,11 @@ pub trait Process: Send + Sync {
 
     fn memory(&self) -> Option<Memory> {
         None
+    }
+
+    /// A number that is another one once it has executed another program.
+    fn image(&self) -> u64 {
+        0
     }
 
     /// Reads bytes of its own; returns how many, 0 at the end.

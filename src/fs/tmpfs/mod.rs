@@ -100,6 +100,8 @@ struct Table {
 pub struct Tmpfs {
     pub pages: Budget,
     pub inodes: Budget,
+    /// What its root was mounted as.
+    root: Options,
     table: RwMutex<Table>,
 }
 
@@ -192,14 +194,27 @@ impl FsOps for Whole {
     }
 
     fn show_options(&self, to: &mut dyn core::fmt::Write) -> core::fmt::Result {
-        let (pages, inodes) = (self.0.pages.shown().0, self.0.inodes.shown().0);
-        if pages > 0 {
+        // As Linux does: what is as it would be anyway is not shown, no limit is 0.
+        let usual = DEFAULT_LIMIT.load(Ordering::Relaxed);
+        let limit =
+            |budget: &Budget| (budget.limit.load(Ordering::Relaxed) != usual).then_some(budget.shown().0);
+        if let Some(pages) = limit(&self.0.pages) {
             write!(to, ",size={}k", pages * PAGE_SIZE / 1024)?;
         }
-        if inodes > 0 {
+        if let Some(inodes) = limit(&self.0.inodes) {
             write!(to, ",nr_inodes={inodes}")?;
         }
-        Ok(())
+        let root = self.0.root;
+        if root.mode != Options::NONE.mode {
+            write!(to, ",mode={:03o}", root.mode)?;
+        }
+        if root.uid != 0 {
+            write!(to, ",uid={}", root.uid)?;
+        }
+        if root.gid != 0 {
+            write!(to, ",gid={}", root.gid)?;
+        }
+        to.write_str(",inode64")
     }
 
     fn shutdown(&self) {
@@ -579,6 +594,7 @@ pub fn make(
     let fs = Ref::new(Tmpfs {
         pages: Budget::new(limit(options.pages)),
         inodes: Budget::new(limit(options.inodes)),
+        root: options,
         table: RwMutex::new(Rank::FsTable, Table { inodes: Vec::new(), free: Vec::new() }),
     })?;
     let whole = Ref::fs(Whole(fs.clone()))?;

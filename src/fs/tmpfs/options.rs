@@ -23,6 +23,10 @@ impl Options {
     pub fn parse(text: &[u8]) -> Result<Self> {
         let mut options = Self::NONE;
         for option in text.split(|&byte| byte == b',').filter(|option| !option.is_empty()) {
+            // What they are in any case, and are shown as.
+            if option == b"inode64" {
+                continue;
+            }
             let at = option.iter().position(|&byte| byte == b'=').ok_or(Errno::Einval)?;
             let (name, value) = (&option[..at], &option[at + 1..]);
             match name {
@@ -69,6 +73,7 @@ mod tests {
         assert_eq!(options, expected);
         assert_eq!(Options::parse(b"").unwrap(), Options::NONE);
         assert_eq!(Options::parse(b"size=1g").unwrap().pages, Some(1 << 18));
+        assert_eq!(Options::parse(b"inode64").unwrap(), Options::NONE, "what is shown may be said again");
         for bad in
             ["size", "size=", "size=k", "size=-1", "size=99999999999999t", "colour=red", "mode=9", "uid=x"]
         {

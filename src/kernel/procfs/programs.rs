@@ -177,6 +177,8 @@ impl View for Program {
             (Device::decode(number), foreground.map_or(-1, |group| group as i32))
         });
         facts.start_ns = self.process.begun_ns;
+        facts.personality = self.process.personality.load(Ordering::Relaxed);
+        facts.no_new_privileges = self.process.no_new_privileges.load(Ordering::Relaxed);
         facts.umask = self.process.standing().place.umask();
         facts.resident_limit = self.process.limits.lock().get(Resource::Resident).soft;
         // All of a program's time: nobody counts yet what of it was the kernel's.
@@ -287,6 +289,10 @@ impl View for Program {
         found.stack_start = strings.stack;
         (found.argument_range, found.environment_range) = (strings.arguments, strings.environment);
         Some(found)
+    }
+
+    fn image(&self) -> u64 {
+        self.process.images.load(Ordering::Relaxed)
     }
 
     fn bytes(&self, what: Bytes, at: u64, to: &mut [u8]) -> Result<usize> {

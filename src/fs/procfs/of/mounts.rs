@@ -31,6 +31,7 @@ fn next(sources: &Sources, process: &dyn Process, after: Option<u64>) -> Option<
 /// What a mount allows, with a comma before each.
 fn options(out: &mut Text, flags: MountFlags) {
     for (flag, name) in [
+        (MountFlags::SYNCHRONOUS, ",sync"),
         (MountFlags::NOSUID, ",nosuid"),
         (MountFlags::NODEV, ",nodev"),
         (MountFlags::NOEXEC, ",noexec"),

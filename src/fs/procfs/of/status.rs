@@ -170,3 +170,16 @@ pub fn oom_score_adjustment(
         let _ = writeln!(out, "{adjustment}");
     })
 }
+
+/// The execution domain, in hexadecimal.
+pub fn personality(_: &Sources, process: &dyn Process, after: Option<u64>, out: &mut Text) -> Option<u64> {
+    once(after, || {
+        let personality = process.facts(false).map_or(0, |facts| facts.personality);
+        let _ = writeln!(out, "{personality:08x}");
+    })
+}
+
+/// The user who logged in, for audits: nobody did, which is 2^32 - 1. No line feed, as on Linux.
+pub fn login_user(_: &Sources, _: &dyn Process, after: Option<u64>, out: &mut Text) -> Option<u64> {
+    once(after, || _ = write!(out, "{}", u32::MAX))
+}
