@@ -3,6 +3,8 @@
 import hashlib
 import re
 import subprocess
+import tempfile
+from pathlib import Path
 
 from lib.build import ROOT
 
@@ -37,8 +39,10 @@ def program(name):
     output = place / name
     if not output.exists():
         place.mkdir(parents=True, exist_ok=True)
-        (place / "calls.h").write_text(made)
-        partial = place / f"{name}.partial"
-        subprocess.run(["gcc", *FLAGS, f"-I{place}", f"-I{SOURCES}", sources[0], "-o", partial], check=True)
-        partial.replace(output)
+        # Two tests may build it at once.
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            partial = Path(folder) / name
+            (Path(folder) / "calls.h").write_text(made)
+            subprocess.run(["gcc", *FLAGS, f"-I{folder}", f"-I{SOURCES}", sources[0], "-o", partial], check=True)
+            partial.replace(output)
     return output.read_bytes()

@@ -386,7 +386,7 @@ free | sed 's/[0-9][0-9]*/~/g' | tr -s ' '; free -m | wc -l
 s uptime
 uptime | sed 's/[0-9.:]*[0-9]/~/g; s/up.*, ~ users/up ~, ~ users/' | tr -s ' '
 s watch
-timeout 0.5 watch -n 20 'echo watched' | cat -v | sed 's/ *20..-.*//' | tail -n 1
+seen=$(timeout 0.5 watch -n 20 'echo watched' | cat -v | sed 's/ *20..-.*//' | tail -n 1); echo "$seen"
 s sysctl
 sysctl kernel.hostname kernel.ostype kernel.pid_max vm.overcommit_memory fs.pipe-max-size kernel.random.poolsize; sysctl -w kernel.hostname=viasysctl; hostname; sysctl -n -w kernel.hostname=sis; status sysctl no.such
 s dmesg

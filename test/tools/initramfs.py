@@ -12,7 +12,6 @@ owners.
 
 import argparse
 import pathlib
-import re
 import shutil
 import struct
 import subprocess
