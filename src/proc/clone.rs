@@ -3,8 +3,8 @@
 use super::limits::Resource;
 use super::process::{Memory, Parts, Process, TREE, Task, Vfork};
 use super::run::Begin;
-use super::signal::action::Actions;
 use super::send;
+use super::signal::action::Actions;
 use super::signal::mask::Mask;
 use super::tree::{self, Birth};
 use crate::arch::x86_64::frame::TrapFrame;

@@ -157,7 +157,14 @@ pub struct Orphan<P> {
 
 impl<P: Clone, T: Clone> Tree<P, T> {
     pub const fn new() -> Self {
-        Self { numbers: Vec::new(), nodes: Vec::new(), free: Vec::new(), last: 0, processes: 0, users: Vec::new() }
+        Self {
+            numbers: Vec::new(),
+            nodes: Vec::new(),
+            free: Vec::new(),
+            last: 0,
+            processes: 0,
+            users: Vec::new(),
+        }
     }
 
     /// How many processes there are, zombies among them.

@@ -64,6 +64,10 @@ impl OpenHow {
 }
 
 /// What a symbolic link at the end of a path leads to: the end of a path of its own, or, from /proc, the thing itself.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives for a call, on the stack, where a box would be a request for memory"
+)]
 enum End {
     Named(Parent),
     There(Path),

@@ -279,7 +279,10 @@ impl Model {
         let old = self.find(old, false)?;
         let (dir, name, is_slashed) = self.end(new)?;
         if dir.0 != old.0 {
-            return Err(Errno::Exdev);
+            // What is there already is told first.
+            let is_plain = !matches!(&*name, "" | "." | "..");
+            let is_there = is_plain && self.entries(dir.1)?.contains_key(&name);
+            return Err(if is_there { Errno::Eexist } else { Errno::Exdev });
         }
         if self.is_dir(old.1) {
             return Err(Errno::Eperm);
