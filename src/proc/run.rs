@@ -21,6 +21,7 @@ use crate::fs::refs::Ref;
 use crate::sync::interrupt;
 use crate::task::context::{self, Program};
 use crate::task::fault::Answer;
+use crate::task::thread::Thread;
 use crate::task::{self, Policy, fpu, life};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -64,7 +65,8 @@ impl Task {
         *task.start.lock() = Some(begin);
         let raw = task.clone().leak() as usize;
         let name = *task.name.lock();
-        match life::spawn(name.as_str(), policy, main, raw) {
+        // It may run where its maker may.
+        match life::spawn_within(&task::current().allowed(), name.as_str(), policy, main, raw) {
             Ok(handle) => {
                 // Whoever is told of the new thread may ask for it before it has run.
                 task.thread.call_once(|| handle.thread().clone());
@@ -79,6 +81,11 @@ impl Task {
             }
         }
     }
+}
+
+/// Whether a thread is a process's, at whatever point.
+pub fn is_of_process(thread: &Thread) -> bool {
+    thread.does(main)
 }
 
 fn main(raw: usize) -> usize {

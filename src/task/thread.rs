@@ -277,6 +277,11 @@ impl Thread {
         self.context.has_fpu()
     }
 
+    /// Whether this is what it does.
+    pub fn does(&self, entry: Entry) -> bool {
+        core::ptr::fn_addr_eq(self.entry, entry)
+    }
+
     /// Whether it runs a program in ring 3.
     pub fn has_program(&self) -> bool {
         self.context.is_in_ring_3()

@@ -45,7 +45,7 @@ def files(t, smp):
     check(re.match(r"\d+\.\d\d \d+\.\d\d$", cat("/proc/uptime").strip()), cat("/proc/uptime"))
     check(re.match(r"\d\.\d\d \d\.\d\d \d\.\d\d \d+/\d+ \d+$", cat("/proc/loadavg").strip()), cat("/proc/loadavg"))
     check(cat("/proc/version").startswith("Linux version 6."), cat("/proc/version"))
-    for line in (r"rootfs / tmpfs rw,relatime,size=\d+k,nr_inodes=\d+ 0 0", r"proc /proc proc rw,nosuid,relatime 0 0",
+    for line in (r"rootfs / tmpfs rw,relatime,mode=755,inode64 0 0", r"proc /proc proc rw,nosuid,relatime 0 0",
                  r"devpts /dev/pts devpts rw,nosuid,relatime,gid=5,mode=620,ptmxmode=666 0 0", r"tmpfs /dev/shm tmpfs rw,nosuid"):
         check(re.search(line, cat("/proc/mounts")), f"no {line} in:\n{cat('/proc/mounts')}")
 

@@ -104,6 +104,6 @@ NONE = Loaded()
 
 def loaded(memory, root, file):
     """What a process shows. `file` is its program, if somebody knows."""
-    executable = rust.some(memory["executable"])
-    name = files.path_of(rust.counted(executable)) if executable is not None else None
+    running = rust.some(rust.part(memory["executable"]))
+    name = files.path_of(rust.counted(rust.counted(running))) if running is not None else None
     return Loaded(vmas.areas(memory), root, name, file)

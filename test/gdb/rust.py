@@ -38,6 +38,13 @@ def guarded(value):
     return value["data"]["value"]
 
 
+def part(value):
+    """What a Part has."""
+    while value.type.strip_typedefs().name.partition("<")[0].rpartition("::")[2] in ("Part", "UnsafeCell", "ManuallyDrop", "MaybeDangling"):
+        value = value[value.type.strip_typedefs().fields()[0].name]
+    return value
+
+
 def variant(value):
     """(name, content) of an enum's value; the content of `Some(x)` and its like is x."""
     name = value.type.fields()[-1].name

@@ -11,6 +11,7 @@ use crate::fs::mount::Path;
 use crate::fs::procfs::process::{Class, Facts, Process, Signals, State, flags};
 use crate::fs::refs::Ref;
 use crate::kernel::files;
+use crate::proc::run;
 use crate::proc::tree::NUMBERS;
 use crate::task::thread::{self, State as ThreadState, Thread, ThreadRef};
 use crate::task::{CpuSet, Policy, schedule};
@@ -27,9 +28,10 @@ fn find(number: u32) -> Option<ThreadRef> {
     thread::next_from(id).filter(|found| found.id() == id && is_shown(found))
 }
 
-/// Whether it is one of the kernel's own. Those of programs are shown as processes.
+/// Whether it is one of the kernel's own. Those of programs are shown as processes, also before they get to ring 3 and when
+/// they are past it.
 fn is_shown(thread: &Thread) -> bool {
-    !thread.is_idle() && !thread.has_program()
+    !thread.is_idle() && !thread.has_program() && !run::is_of_process(thread)
 }
 
 /// What one view shows.
