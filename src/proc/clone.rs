@@ -179,7 +179,9 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
             let handle = new.process.clone();
             // What was sent to the group before there was this process in it is its own as well: the call comes again.
             let sent = if send::has_news(task) { Err(Errno::Erestartnointr) } else { Ok(()) };
-            sent.and_then(|()| tree.insert(tid, task.pid(), birth, handle))
+            sent.and_then(|()| tree.insert(tid, task.pid(), birth, handle)).inspect(|()| {
+                new.process.parent.store(tree.parent(tid).unwrap_or(0), Ordering::Relaxed);
+            })
         };
         inserted.map(|()| tree.set_thread(tid, new.clone()))
     };

@@ -133,6 +133,7 @@ fn process_ends(process: &Ref<Process>, status: u32) {
             }
         }
         tree.leave_children(pid, |orphan| {
+            orphan.child.parent.store(orphan.parent.pid, Ordering::Relaxed);
             if orphan.ended.is_some() && told.try_reserve(1).is_ok() {
                 told.push(orphan);
             }

@@ -164,6 +164,8 @@ pub const PER_LINUX32: u32 = 8;
 /// A process.
 pub struct Process {
     pub pid: u32,
+    /// Its parent's number, as the tree has it, for who asks without the tree's lock.
+    pub parent: AtomicU32,
     /// `None` once it has ended.
     memory: SpinLock<Option<Ref<Memory>>>,
     files: Slot<FdTable>,
@@ -304,6 +306,7 @@ impl Process {
     pub fn new(pid: u32, parts: Parts) -> Result<Ref<Self>> {
         Ref::new(Self {
             pid,
+            parent: AtomicU32::new(0),
             memory: SpinLock::new(Rank::ProcessParts, parts.memory),
             files: Slot::new(parts.files),
             place: Slot::new(parts.place),

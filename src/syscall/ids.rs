@@ -13,6 +13,7 @@ use crate::mm::vma::room;
 use crate::proc::ids::{self, Kind};
 use crate::proc::process::TREE;
 use crate::tty::{controlling, job};
+use core::sync::atomic::Ordering;
 
 pub fn getpid(call: &mut Call<'_>, _: Arguments) -> Result<u64> {
     Ok(u64::from(call.task.pid()))
@@ -23,7 +24,7 @@ pub fn gettid(call: &mut Call<'_>, _: Arguments) -> Result<u64> {
 }
 
 pub fn getppid(call: &mut Call<'_>, _: Arguments) -> Result<u64> {
-    Ok(u64::from(TREE.lock().parent(call.task.pid()).unwrap_or(0)))
+    Ok(call.process().parent.load(Ordering::Relaxed).into())
 }
 
 /// A process by its number, 0 being one's own.
@@ -52,7 +53,7 @@ pub fn setpgid(call: &mut Call<'_>, [of, group, ..]: Arguments) -> Result<u64> {
 
 pub fn setsid(call: &mut Call<'_>, _: Arguments) -> Result<u64> {
     let session = TREE.lock().new_session(call.task.pid())?;
-    call.process().terminal.store(0, core::sync::atomic::Ordering::Relaxed);
+    call.process().terminal.store(0, Ordering::Relaxed);
     Ok(u64::from(session))
 }
 

@@ -2,6 +2,8 @@
 
 import re
 
+from boot.test_interrupts import Counters, row
+from boot.test_user import counts
 from lib import programs
 from lib.build import ROOT
 from lib.guest import Guest
@@ -125,3 +127,26 @@ def fuzz_calls(t, cpu, smp, rounds, seed):
     together = " & ".join(f"fuzz {seed + 10_000 * n} {rounds} 200" for n in range(smp - 1))
     line = last_line(t, "fuzz", f"{together + ' & wait; ' if smp > 1 else ''}fuzz {seed} {rounds} 200", 3000, smp=smp, cpu=cpu)
     check(re.search(rf"^fuzz: {rounds} rounds: .* 0 leaks;", line), line)
+
+
+@test("nmi-calls", cpu=["qemu64", "max"])
+def nmis_while_all_call(t, cpu):
+    """10,000 NMIs while four CPUs do nothing but call: some come before the kernel has its stack, and no program notices."""
+    guest = boot(t, "spin", "spin 4; echo status $?", smp=4, cpu=cpu)
+    guest.expect("spin: begun", timeout=120)
+    guest.qmp("chardev-send-break", id="serial0")
+    guest.expect("break: the monitor")
+    guest.prompt()
+    nmis, first = Counters(guest), counts(guest)
+    total = lambda: row(guest.command("irq"), 2)  # noqa: E731
+    begun = total()
+    while (taken := total() - begun) < 10_000:
+        nmis.send_nmis(250)
+    hit = counts(guest)["entering"] - first["entering"]
+    print(f"{taken} NMIs: {hit} on the way in")
+    check(hit > 20, f"of {taken} NMIs {hit} came on the way in")
+    guest.command("resume")
+    guest.send("\n")
+    found = guest.expect(re.compile(r"spin: (\d+) calls, (\d+) wrong\r?\nstatus 0"), timeout=60)
+    check(int(found[1]) > 10_000 and found[2] == "0", found[0])
+    guest.prompt()
