@@ -23,7 +23,7 @@ from lib.harness import Skip, check, test
 from tools import bochs
 
 BOOT_TIMEOUT = 180
-REPLY_TIMEOUT = 60
+REPLY_TIMEOUT = 240
 
 
 class BochsGuest(Guest):

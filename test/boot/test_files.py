@@ -156,7 +156,7 @@ def commands(t):
     """Files made, written, listed and removed, and what is refused, by Linux's words."""
     guest = t.boot()
     mounts = guest.command("mount")
-    for line in (r"rootfs on / type tmpfs \(rw,relatime,size=\d+k,nr_inodes=\d+\)", r"devtmpfs on /dev type devtmpfs \(rw,nosuid,relatime",
+    for line in (r"rootfs on / type tmpfs \(rw,relatime,mode=755,inode64\)", r"devtmpfs on /dev type devtmpfs \(rw,nosuid,relatime",
                  r"tmpfs on /tmp type tmpfs \(rw,nosuid,relatime"):
         check(re.search(line, mounts), f"no {line} in:\n{mounts}")
 
