@@ -151,15 +151,7 @@ class Bench:
         """Ticks of the time-stamp counter for one instruction, by a loop of known length."""
         elf = Elf.load(build.RELEASE.kernel)
         elf.patch(elf.symbol("kernel_main"), CALIBRATION)
-        guest = self.start(bytes(elf), icount=ICOUNT)
-        try:
-            status = guest.wait_exit(300)
-        finally:
-            guest.kill()
-        digits = re.search(r"([A-P]{16})\Z", guest.text)
-        if status != qemu.EXIT_SUCCESS or not digits:
-            raise RuntimeError(f"the calibration loop did not report (status {status}): {guest.tail(0)!r}")
-        ticks = sum((ord(digit) - ord("A")) << (4 * place) for place, digit in enumerate(digits[1]))
+        ticks = speed.reported(self.start(bytes(elf), icount=ICOUNT))
         return ticks / (2 * LOOPS)
 
 

@@ -4,9 +4,9 @@
 
 use super::Result;
 use super::file::File;
+use super::inode::Inode;
 use super::refs::{Last, Part, Ref};
 use crate::errno::Errno;
-use core::mem;
 use core::ops::Deref;
 use core::sync::atomic::{AtomicI32, Ordering};
 
@@ -14,15 +14,13 @@ use core::sync::atomic::{AtomicI32, Ordering};
 #[derive(Default)]
 pub struct Busy(AtomicI32);
 
-/// Somebody writes a file, for as long as there is this.
-pub struct Claim<'a>(&'a Busy);
-
 impl Busy {
     pub const fn new() -> Self {
         Self(AtomicI32::new(0))
     }
 
-    fn more(&self, step: i32) -> Result<()> {
+    /// One more of either kind. ETXTBSY if there is one of the other.
+    fn begin(&self, step: i32) -> Result<()> {
         let next = |now: i32| (now * step >= 0).then(|| now + step);
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next)
@@ -30,27 +28,28 @@ impl Busy {
             .map_err(|_| Errno::Etxtbsy)
     }
 
-    /// One more writes it. ETXTBSY if it is being run.
-    pub fn write(&self) -> Result<Claim<'_>> {
-        self.more(1).map(|()| Claim(self))
-    }
-
-    /// One has written whose [`Claim`] was kept.
-    pub fn written(&self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    fn end(&self, step: i32) {
+        self.0.fetch_sub(step, Ordering::Relaxed);
     }
 }
 
-impl Claim<'_> {
-    /// It goes on until [`Busy::written`].
-    pub fn keep(self) {
-        mem::forget(self);
+const WRITES: i32 = 1;
+const RUNS: i32 = -1;
+
+/// Somebody writes a file, for as long as there is this.
+pub struct Written(Ref<Inode>);
+
+impl Written {
+    /// ETXTBSY if it is being run.
+    pub fn new(inode: Ref<Inode>) -> Result<Self> {
+        inode.busy.begin(WRITES)?;
+        Ok(Self(inode))
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for Written {
     fn drop(&mut self) {
-        self.0.written();
+        self.0.busy.end(WRITES);
     }
 }
 
@@ -60,11 +59,9 @@ pub struct Running(Part<Ref<File>>);
 impl Running {
     /// ETXTBSY if somebody has it open for writing.
     pub fn new(file: Ref<File>) -> Result<Ref<Self>> {
-        file.inode.busy.more(-1)?;
-        let busy = file.inode.clone();
-        Ref::with_last(Self(Part::new(file))).inspect_err(|_| {
-            busy.busy.0.fetch_add(1, Ordering::Relaxed);
-        })
+        let inode = Ref::clone(&file.inode);
+        inode.busy.begin(RUNS)?;
+        Ref::with_last(Self(Part::new(file))).inspect_err(|_| inode.busy.end(RUNS))
     }
 }
 
@@ -78,7 +75,7 @@ impl Deref for Running {
 
 impl Last for Running {
     fn last(&self) {
-        self.inode.busy.0.fetch_add(1, Ordering::Relaxed);
+        self.inode.busy.end(RUNS);
         // SAFETY: the last reference is gone.
         unsafe { self.0.end() };
     }
@@ -91,13 +88,14 @@ mod tests {
     #[test]
     fn written_or_run() {
         let busy = Busy::new();
-        let one = busy.write().unwrap();
-        busy.write().unwrap().keep();
-        assert_eq!(busy.more(-1), Err(Errno::Etxtbsy));
-        drop(one);
-        assert_eq!(busy.more(-1), Err(Errno::Etxtbsy), "the other still writes");
-        busy.written();
-        assert_eq!((busy.more(-1), busy.more(-1)), (Ok(()), Ok(())));
-        assert!(busy.write().is_err());
+        assert_eq!((busy.begin(WRITES), busy.begin(WRITES)), (Ok(()), Ok(())));
+        busy.end(WRITES);
+        assert_eq!(busy.begin(RUNS), Err(Errno::Etxtbsy), "the other still writes");
+        busy.end(WRITES);
+        assert_eq!((busy.begin(RUNS), busy.begin(RUNS)), (Ok(()), Ok(())));
+        assert_eq!(busy.begin(WRITES), Err(Errno::Etxtbsy));
+        busy.end(RUNS);
+        busy.end(RUNS);
+        assert_eq!(busy.begin(WRITES), Ok(()));
     }
 }

@@ -8,7 +8,7 @@
 //! not, and neither does what is a stream.
 
 use super::Result;
-use super::busy::Claim;
+use super::busy::Written;
 use super::cred::Credentials;
 use super::flags::{Access, FallocateFlags, MountFlags, OpenFlags, Whence};
 use super::inode::Inode;
@@ -164,8 +164,8 @@ pub struct File {
     /// Whose turn it is to use the position, and the position.
     turn: Mutex<()>,
     position: AtomicU64,
-    /// The mount may not become read-only meanwhile; nor does a program run from the file.
-    writing: Part<Option<Writing>>,
+    /// The mount may not become read-only meanwhile, nor does a program run from the file.
+    writing: Part<Option<(Writing, Written)>>,
 }
 
 impl File {
@@ -176,10 +176,8 @@ impl File {
         flags: OpenFlags,
         credentials: Ref<Credentials>,
         ops: Opened,
-        writing: Option<Writing>,
+        writing: Option<(Writing, Written)>,
     ) -> Result<Ref<Self>> {
-        let claim = if writing.is_some() { Some(inode.clone()) } else { None };
-        let claim = claim.as_ref().map(|inode| inode.busy.write()).transpose()?;
         let access = if flags.contains(OpenFlags::PATH) {
             Access { read: false, write: false }
         } else {
@@ -196,7 +194,6 @@ impl File {
             position: AtomicU64::new(0),
             writing: Part::new(writing),
         })
-        .inspect(|_| claim.map_or((), Claim::keep))
     }
 
     /// Its operations.
@@ -433,9 +430,6 @@ impl Last for File {
         if !self.is_path() {
             self.inode.file_locks.file_closed(self);
             self.ops().release(self);
-        }
-        if self.writing.is_some() {
-            self.inode.busy.written();
         }
         // SAFETY: the last reference is gone, and who still sees the file in a table looks at none of these.
         unsafe {

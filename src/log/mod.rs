@@ -275,10 +275,7 @@ pub fn end() -> Cursor {
 pub fn for_each(f: &mut dyn FnMut(&str)) -> u64 {
     let (mut buffer, mut cursor) = (LineBuffer::new(), Cursor::START);
     let lost = RING.lock().lost();
-    let next = |cursor: &mut Cursor, buffer: &mut LineBuffer| {
-        RING.lock().read(cursor).map(|record| buffer.copy(&record)).is_some()
-    };
-    while next(&mut cursor, &mut buffer) {
+    while copy_line(&mut cursor, &mut buffer).is_some() {
         f(buffer.as_str());
     }
     lost

@@ -28,23 +28,13 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
         return;
     }
     let pid = task.pid();
-    let delivery = {
-        let mut group = task.process.group();
-        if group.end.is_some() {
-            task.note(WORK_END);
-            return;
+    let delivery = loop {
+        match take(task) {
+            Err(IsEnding) => return,
+            // Nobody outside could let it go on: as if that one had never been.
+            Ok(Some(Delivery::Stop { info })) if info.signal() != Signal::STOP && is_orphaned(pid) => {}
+            Ok(delivery) => break delivery,
         }
-        let mut mine = task.signals.lock();
-        let taker = Taker { blocked: mine.mask.now(), is_init: pid == tree::INIT };
-        let Group { actions, pending, is_to_stop, .. } = &mut *group;
-        let delivery = decide::next(&mut mine.pending, pending, actions, taker);
-        if let Some(Delivery::Stop { .. }) = delivery {
-            *is_to_stop = true;
-        }
-        if !decide::is_needed(&mine.pending, pending, mine.mask.now()) {
-            task.done(WORK_SIGNAL);
-        }
-        delivery
     };
     match delivery {
         Some(Delivery::Handle { info, action }) => {
@@ -57,7 +47,7 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
                 send::force(task, Info::kernel(Signal::SEGV));
             }
         }
-        Some(Delivery::End { info, .. }) => {
+        Some(Delivery::End { info }) => {
             // What it did itself; what others send has nothing to do with where it is.
             if info.is_synchronous() {
                 log::info!(
@@ -69,10 +59,7 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
                     info.address()
                 );
             }
-            end::begin(task, end::killed(info.signal(), false));
-        }
-        Some(Delivery::Stop { info }) if info.signal() != Signal::STOP && is_orphaned(pid) => {
-            task.look_again()
+            end::begin(task, end::killed(info.signal()));
         }
         Some(Delivery::Stop { info }) => {
             restart(registers, None);
@@ -87,6 +74,29 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
             }
         }
     }
+}
+
+/// The process ends already.
+struct IsEnding;
+
+/// The next signal, out of its queue.
+fn take(task: &Task) -> core::result::Result<Option<Delivery>, IsEnding> {
+    let mut group = task.process.group();
+    if group.end.is_some() {
+        task.note(WORK_END);
+        return Err(IsEnding);
+    }
+    let mut mine = task.signals.lock();
+    let taker = Taker { blocked: mine.mask.now(), is_init: task.pid() == tree::INIT };
+    let Group { actions, pending, is_to_stop, .. } = &mut *group;
+    let delivery = decide::next(&mut mine.pending, pending, actions, taker);
+    if let Some(Delivery::Stop { .. }) = delivery {
+        *is_to_stop = true;
+    }
+    if !decide::is_needed(&mine.pending, pending, mine.mask.now()) {
+        task.done(WORK_SIGNAL);
+    }
+    Ok(delivery)
 }
 
 /// A call that was interrupted: what the program sees of that. Once.
@@ -117,7 +127,7 @@ fn interrupted(rax: u64) -> Option<Interrupted> {
     }
 }
 
-/// Nobody outside a process's group could let it go on.
+/// Whether nobody outside a process's group could let it go on.
 fn is_orphaned(pid: u32) -> bool {
     let tree = TREE.lock();
     tree.group(pid).is_some_and(|group| tree.is_orphaned(group))

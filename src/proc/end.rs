@@ -26,9 +26,9 @@ pub const fn exited(code: u8) -> u32 {
     (code as u32) << 8
 }
 
-/// That of one that a signal ended.
-pub const fn killed(signal: Signal, core: bool) -> u32 {
-    signal.number() as u32 | if core { 0x80 } else { 0 }
+/// That of one that a signal ended. None leaves a core.
+pub const fn killed(signal: Signal) -> u32 {
+    signal.number() as u32
 }
 
 /// What is done when the first process ends, and when a session loses its leader.
@@ -187,7 +187,6 @@ fn tell_of_end(parent: &Ref<Process>, child: &Ref<Process>, exit_signal: u8, sta
     if let Some(signal) = Signal::new(u64::from(exit_signal)).filter(|_| !is_usual || rules.tell_end) {
         let (code, status) = match status & 0x7F {
             0 => (code::CLD_EXITED, (status >> 8 & 0xFF) as i32),
-            by if status & 0x80 != 0 => (code::CLD_DUMPED, by as i32),
             by => (code::CLD_KILLED, by as i32),
         };
         send::to_process(parent, Info::child(signal, &about(child, code, status)));

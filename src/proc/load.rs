@@ -330,7 +330,7 @@ fn own_files(task: &Task) -> Result<Option<Ref<FdTable>>> {
 pub fn install(task: &Task, frame: &mut TrapFrame, loaded: Loaded) -> Result<()> {
     alone(task)?;
     // A table that another process has too is not to be closed in.
-    let own_files = own_files(task).inspect_err(|_| end::begin(task, end::killed(Signal::KILL, false)))?;
+    let own_files = own_files(task).inspect_err(|_| end::begin(task, end::killed(Signal::KILL)))?;
     // What waits for this thread's locks and for its end has it in the old memory.
     end::leave_memory(task);
     let Loaded { memory, registers, name, credentials } = loaded;

@@ -399,6 +399,7 @@ impl Process {
         if before != now {
             let mut tree = TREE.lock();
             // Without memory for another count they stay in the old one.
+            let _ = tree.count_in(self.pid, now);
             self.group().iter().for_each(|task| _ = tree.count_in(task.tid(), now));
         }
     }

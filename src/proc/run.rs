@@ -22,7 +22,7 @@ use crate::sync::interrupt;
 use crate::task::context::{self, Program};
 use crate::task::fault::Answer;
 use crate::task::thread::Thread;
-use crate::task::{self, Policy, fpu, life};
+use crate::task::{self, CpuSet, Policy, fpu, life};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -62,11 +62,15 @@ pub fn current() -> Option<&'static Task> {
 impl Task {
     /// Begins it: it is in the tree and in its process already. EAGAIN: there is no memory for a thread; it has not begun.
     pub fn begin(task: &Ref<Self>, begin: Begin, policy: Policy) -> Result<()> {
+        // It may run where its maker may; the first one's maker is the kernel's first thread, which stays where it is.
+        let allowed = match begin {
+            Begin::First(_) => CpuSet::ALL,
+            Begin::Copy { .. } => task::current().allowed(),
+        };
         *task.start.lock() = Some(begin);
         let raw = task.clone().leak() as usize;
         let name = *task.name.lock();
-        // It may run where its maker may.
-        match life::spawn_within(&task::current().allowed(), name.as_str(), policy, main, raw) {
+        match life::spawn_within(&allowed, name.as_str(), policy, main, raw) {
             Ok(handle) => {
                 // Whoever is told of the new thread may ask for it before it has run.
                 task.thread.call_once(|| handle.thread().clone());
@@ -97,7 +101,7 @@ fn main(raw: usize) -> usize {
         match fpu::own().ok().and_then(|()| prepare(&task, begin)) {
             // SAFETY: the lower half is the process's memory; `activate` changes it together with what keeps it.
             Some(registers) => unsafe { context::enter(&registers) },
-            None => end::begin(&task, end::killed(Signal::KILL, false)),
+            None => end::begin(&task, end::killed(Signal::KILL)),
         }
         let status = task.status.load(Ordering::Relaxed);
         end::thread_ends(&task, status);

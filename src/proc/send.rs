@@ -79,7 +79,7 @@ fn put(group: &mut Group, task: Option<&Task>, info: Info) -> Result<()> {
         Some(task) => task.signals.lock().mask,
         None => group.iter().last().map(|one| one.signals.lock().mask).unwrap_or_default(),
     };
-    if send::is_ignored(signal, &group.actions, &first_mask, group.is_init, false) {
+    if send::is_ignored(signal, &group.actions, &first_mask, group.is_init) {
         return Ok(());
     }
     match task {

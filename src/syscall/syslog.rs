@@ -10,6 +10,7 @@ use super::{Arguments, Call};
 use crate::arch::x86_64::usercopy;
 use crate::errno::Errno;
 use crate::fs::Result;
+use crate::fs::devices::kmsg::PERIOD_NS;
 use crate::log::ring::Cursor;
 use crate::log::{self, LineBuffer, RING_BYTES};
 use crate::mm::vma::room;
@@ -17,19 +18,18 @@ use crate::platform::{Machine, Platform};
 use crate::sync::{Mutex, Rank, interrupt};
 use alloc::vec::Vec;
 
-/// How often one who waits for a line looks: nobody is woken from under the log's lock.
-const PERIOD_NS: u64 = 50_000_000;
-
 /// How far those have read who share this.
 struct Marks {
     /// READ goes on here.
     read: Cursor,
     /// For READ_ALL the log begins here.
     cleared: Cursor,
+    /// What the consoles showed before CONSOLE_OFF.
+    level: Option<u8>,
 }
 
 static MARKS: Mutex<Marks> =
-    Mutex::new(Rank::KernelLog, Marks { read: Cursor::START, cleared: Cursor::START });
+    Mutex::new(Rank::KernelLog, Marks { read: Cursor::START, cleared: Cursor::START, level: None });
 
 /// The next line as it is read, with its line feed; empty if there is none yet.
 fn line(cursor: &mut Cursor, buffer: &mut LineBuffer, to: &mut Vec<u8>) -> Result<()> {
@@ -83,8 +83,8 @@ fn read(to: u64, len: usize) -> Result<usize> {
     }
 }
 
-/// READ_ALL: the last lines that fit.
-fn read_all(to: u64, len: usize) -> Result<usize> {
+/// READ_ALL: the last lines that fit; and where that was the end.
+fn read_all(to: u64, len: usize) -> Result<(usize, Cursor)> {
     let mut cursor = MARKS.lock().cleared;
     let mut over = bytes_from(cursor)?.saturating_sub(len);
     let (mut buffer, mut bytes) = (LineBuffer::new(), Vec::new());
@@ -92,7 +92,8 @@ fn read_all(to: u64, len: usize) -> Result<usize> {
         line(&mut cursor, &mut buffer, &mut bytes)?;
         over = over.saturating_sub(bytes.len());
     }
-    copy(&mut cursor, to, len)
+    let done = copy(&mut cursor, to, len)?;
+    Ok((done, cursor))
 }
 
 pub fn syslog(call: &mut Call<'_>, [kind, to, len, ..]: Arguments) -> Result<u64> {
@@ -107,8 +108,7 @@ pub fn syslog(call: &mut Call<'_>, [kind, to, len, ..]: Arguments) -> Result<u64
     const CONSOLE_LEVEL: u64 = 8;
     const SIZE_UNREAD: u64 = 9;
     const SIZE_BUFFER: u64 = 10;
-    /// What the console shows by default, and nothing but the worst.
-    const USUAL: u8 = 7;
+    /// Nothing but the worst.
     const QUIET: u8 = 1;
     let kind = kind & 0xFFFF_FFFF;
     if !matches!(kind, READ_ALL | SIZE_BUFFER) && !call.process().credentials().is_root() {
@@ -125,9 +125,12 @@ pub fn syslog(call: &mut Call<'_>, [kind, to, len, ..]: Arguments) -> Result<u64
                 return Ok(0);
             }
             usercopy::check(to, len as u64)?;
-            let done = if kind == READ { read(to, len as usize)? } else { read_all(to, len as usize)? };
+            if kind == READ {
+                return read(to, len as usize).map(|done| done as u64);
+            }
+            let (done, end) = read_all(to, len as usize)?;
             if kind == READ_CLEAR {
-                MARKS.lock().cleared = log::end();
+                MARKS.lock().cleared = end;
             }
             Ok(done as u64)
         }
@@ -136,15 +139,19 @@ pub fn syslog(call: &mut Call<'_>, [kind, to, len, ..]: Arguments) -> Result<u64
             Ok(0)
         }
         CONSOLE_OFF => {
+            MARKS.lock().level.get_or_insert_with(log::console_level);
             log::set_console_level(QUIET);
             Ok(0)
         }
         CONSOLE_ON => {
-            log::set_console_level(USUAL);
+            if let Some(before) = MARKS.lock().level.take() {
+                log::set_console_level(before);
+            }
             Ok(0)
         }
         CONSOLE_LEVEL => match len {
             1..=8 => {
+                MARKS.lock().level = None;
                 log::set_console_level(len as u8);
                 Ok(0)
             }

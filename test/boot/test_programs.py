@@ -78,6 +78,9 @@ def shell(t, cpu, machine, smp):
         ("ps | grep -c init", None),
         ("ulimit -n; umask; id -u; hostname", None),
         ("uname -s -m", "Linux x86_64\n"),
+        # Wherever there is a CPU; and where the parent may, if that is less.
+        ("nproc", f"{smp}\n"),
+        ("taskset 1 sh -c 'nproc; (nproc)'", "1\n1\n"),
     ]:
         found = shell.run(line)
         check(expected is None or found == expected, f"{line!r}: {found!r} instead of {expected!r}")
@@ -126,6 +129,12 @@ def jobs(t, smp):
     shell.run("while ! grep -q 'T (stopped)' /proc/[0-9]*/status; do :; done")
     check(shell.run("cat /tmp/orphan") == "goes on\n", "an orphaned group is stopped by SIGTSTP, or not by SIGSTOP")
     shell.run("kill -CONT $(grep -l 'T (stopped)' /proc/[0-9]*/status | cut -d/ -f3); while ! grep -q 'and on' /tmp/orphan; do :; done")
+
+    # The call that such a signal comes into goes on, as if it had not come.
+    shell.run("mkfifo /tmp/fifo; setsid sh -c 'echo $$ > /tmp/reader; read x; echo \"$? $x\" > /tmp/heard' < /tmp/fifo & exec 9> /tmp/fifo")
+    shell.run("until [ -s /tmp/reader ] && reader=$(cat /tmp/reader) && grep -q 'S (sleeping)' /proc/$reader/status; do :; done")
+    shell.run("kill -TSTP $reader; echo words >&9; exec 9>&-")
+    check(shell.run("while [ ! -s /tmp/heard ]; do :; done; cat /tmp/heard") == "0 words\n", "a call of an orphaned group's is given up by SIGTSTP")
 
 
 @test("shell-bash", smp=[1, 4])

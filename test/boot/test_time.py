@@ -186,7 +186,8 @@ def idle_minute(t, how, clock):
     """A kernel with nothing to do takes a handful of interrupts a minute: the clock's upkeep, and its own sleep's."""
     off = ",hpet=off" if clock == "hpet=off" else ""
     guest = boot_counted(t, f"{OPTIONS[how]} {CLOCKS[clock]}", machine="q35" + off)
-    check_idle(guest)
+    # The PM timer comes round every 4.7 s, and is looked at twice in that time.
+    check_idle(guest, 30 if clock == "neither" else 20)
 
 
 @test("idle-minute-real", level="matrix")
@@ -194,9 +195,9 @@ def idle_minute_real(t):
     check_idle(t.boot())
 
 
-def check_idle(guest):
+def check_idle(guest, most=20):
     tables = commands(guest, "irq", "sleep 60", "irq")
     before, after = parse_counts(tables[0]), parse_counts(tables[2])
     check("slept 60." in tables[1], f"not a minute: {tables[1]}")
     taken = {name: after[name] - before[name] for name in after if name != "ttyS"}
-    check(sum(taken.values()) < 30, f"interrupts in an idle minute: {taken}")
+    check(sum(taken.values()) < most, f"interrupts in an idle minute: {taken}")

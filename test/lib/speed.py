@@ -123,17 +123,21 @@ def run(start, folder, **machine):
     return rows
 
 
-def counter_at_entry(start, kernel, folder, **machine):
-    """The counter when the kernel is entered."""
-    guest = start(folder, kernel=kernel, **machine)
+def reported(guest):
+    """The number with which code that was planted into a kernel ends its machine: sixteen letters, the lowest digit first."""
     try:
         status = guest.wait_exit(300)
     finally:
         guest.kill()
     digits = re.search(r"([A-P]{16})\Z", guest.text)
     if status != qemu.EXIT_SUCCESS or not digits:
-        raise RuntimeError(f"the probe at the kernel's entry did not report (status {status}): {guest.tail(0)!r}")
+        raise RuntimeError(f"what was planted into the kernel did not report (status {status}): {guest.tail(0)!r}")
     return sum((ord(digit) - ord("A")) << (4 * place) for place, digit in enumerate(digits[1]))
+
+
+def counter_at_entry(start, kernel, folder, **machine):
+    """The counter when the kernel is entered."""
+    return reported(start(folder, kernel=kernel, **machine))
 
 
 def entry_to_init(start, kernel, folder, **machine):

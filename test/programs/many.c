@@ -9,7 +9,7 @@
  */
 #include "ring3.h"
 
-enum { SLACK_KIB = 2048, NPROC = 6 };
+enum { SLACK_KIB = 1024, NPROC = 6 };
 
 static int report(const char *what, long count, long before, long after)
 {

@@ -15,6 +15,7 @@
 #define PATIENCE_MS 1000
 #define FILE "/tmp/strange/file"
 #define DIRECTORY "/tmp/strange/directory"
+#define NEW "/tmp/strange/new"
 
 /* ---- the addresses ---- */
 
@@ -57,21 +58,20 @@ static long file, other_file, directory;
 
 /* What a call's argument is if its name alone does not say. */
 static const struct { unsigned short number; u8 argument; long value; } SPECIAL[] = {
-    {56, 0, 0x01300000 | SIGCHLD},                /* clone: both numbers are to be written */
-    {56, 1, 0},
-    {59, 0, (long)"/bin/true"}, {322, 1, (long)"/bin/true"},
-    {61, 0, -1}, {61, 2, WNOHANG}, {247, 3, WEXITED | WNOHANG},
-    {165, 1, (long)DIRECTORY}, {165, 2, (long)"tmpfs"}, {166, 0, (long)DIRECTORY},
-    {169, 0, 0xFEE1DEAD}, {169, 1, 672274793}, {169, 2, 0x89ABCDEF},
-    {202, 1, 1}, {202, 2, 1},                     /* futex: wakes one */
-    {273, 1, 24},
-    {9, 3, MAP_PRIVATE | MAP_ANONYMOUS}, {25, 3, 3}, {21, 1, 0}, {269, 2, 0}, {439, 2, 0}, {28, 2, 4},
-    {103, 0, 3}, {302, 1, 7}, {97, 0, 7}, {160, 0, 7},
-    {128, 0, 0}, {133, 1, 0100644},
-    {280, 3, 0}, {332, 2, 0}, {332, 3, 0x7FF}, {129, 1, 0}, {297, 2, 0},
-    {86, 1, (long)"/tmp/strange/new"}, {82, 1, (long)"/tmp/strange/new"}, {264, 3, (long)"/tmp/strange/new"},
-    {265, 3, (long)"/tmp/strange/new"}, {316, 3, (long)"/tmp/strange/new"}, {88, 1, (long)"/tmp/strange/new"},
-    {266, 2, (long)"/tmp/strange/new"}, {89, 0, (long)"/proc/self/exe"}, {267, 1, (long)"/proc/self/exe"},
+    {CLONE, 0, 0x01300000 | SIGCHLD}, /* both numbers are to be written */
+    {CLONE, 1, 0},
+    {EXECVE, 0, (long)"/bin/true"}, {EXECVEAT, 1, (long)"/bin/true"},
+    {WAIT4, 0, -1}, {WAIT4, 2, WNOHANG}, {WAITID, 3, WEXITED | WNOHANG},
+    {MOUNT, 1, (long)DIRECTORY}, {MOUNT, 2, (long)"tmpfs"}, {UMOUNT2, 0, (long)DIRECTORY},
+    {REBOOT, 0, 0xFEE1DEAD}, {REBOOT, 1, 672274793}, {REBOOT, 2, 0x89ABCDEF},
+    {FUTEX, 1, 1}, {FUTEX, 2, 1},     /* wakes one */
+    {SET_ROBUST_LIST, 1, 24},
+    {MMAP, 3, MAP_PRIVATE | MAP_ANONYMOUS}, {MREMAP, 3, 3}, {MADVISE, 2, 4},
+    {ACCESS, 1, 0}, {FACCESSAT, 2, 0}, {FACCESSAT2, 2, 0},
+    {SYSLOG, 0, 3}, {PRLIMIT, 1, 7}, {GETRLIMIT, 0, 7}, {SETRLIMIT, 0, 7},
+    {SIGTIMEDWAIT, 0, 0}, {MKNOD, 1, 0100644}, {UTIMENSAT, 3, 0}, {STATX, 2, 0}, {STATX, 3, 0x7FF}, {SIGQUEUEINFO, 1, 0}, {TGSIGQUEUEINFO, 2, 0},
+    {LINK, 1, (long)NEW}, {RENAME, 1, (long)NEW}, {RENAMEAT, 3, (long)NEW}, {LINKAT, 3, (long)NEW}, {RENAMEAT2, 3, (long)NEW},
+    {SYMLINK, 1, (long)NEW}, {SYMLINKAT, 2, (long)NEW}, {READLINK, 0, (long)"/proc/self/exe"}, {READLINKAT, 1, (long)"/proc/self/exe"},
 };
 
 static long usual(const struct row *row, int argument)
@@ -138,7 +138,7 @@ static void try(const struct row *row, int argument, u64 address)
         say_number((status & 127) ? status & 127 : status >> 8);
     }
     call(UMOUNT2, DIRECTORY, 0);
-    call(UNLINK, "/tmp/strange/new");
+    call(UNLINK, NEW);
 }
 
 static int run(int argc, char **argv)

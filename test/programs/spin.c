@@ -7,7 +7,7 @@
  */
 #include "ring3.h"
 
-enum { SET_AFFINITY = 203, MOST = 64 };
+enum { MOST = 64 };
 static volatile u64 *shared;
 
 /* One call; how many registers were not what they had been. */
@@ -43,7 +43,7 @@ static int run(int argc, char **argv)
         children[cpu] = call(FORK);
         if (children[cpu]) continue;
         u64 mask = 1UL << cpu;
-        if (call(SET_AFFINITY, 0, 8, &mask) < 0) call(EXIT_GROUP, 1);
+        if (call(SETAFFINITY, 0, 8, &mask) < 0) call(EXIT_GROUP, 1);
         for (;;) {
             u64 bad = one(0x1234567800000000 + (cpu << 24) + shared[2 * cpu]);
             shared[2 * cpu]++;

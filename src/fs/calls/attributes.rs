@@ -1,5 +1,6 @@
 //! What is known of a file, and changing it: `stat`, `access`, `chmod`, `chown`, `utimensat`, `truncate`, `readlink`.
 
+use super::super::busy::Written;
 use super::super::cred::{Credentials, Owner, Want};
 use super::super::file::{note_access, without_privileges};
 use super::super::flags::{AtFlags, MountFlags};
@@ -207,7 +208,7 @@ impl Caller<'_> {
         if size > limit && size > inode.ops.size() {
             return Err(Errno::Efbig);
         }
-        let _claim = inode.busy.write()?;
+        let _written = Written::new(inode.clone())?;
         let result = self.truncate_inode(&inode, size);
         tidy();
         result

@@ -114,22 +114,14 @@ impl Caller<'_> {
         };
         let inode = inode_of(&old.dentry)?;
         let parent = self.resolve_parent(to, new)?;
-        if !parent.dir.mount.is(&old.mount) {
-            // What is wrong with the name is told first.
-            let dir = inode_of(&parent.dir.dentry)?;
-            let _tree = dir.fs.tree.read();
-            let _lock = dir.lock.write();
-            if parent.is_plain() && lookup_locked(&parent.dir.dentry, &dir, parent.name())?.inode().is_some()
-            {
-                return Err(Errno::Eexist);
-            }
-            return Err(Errno::Exdev);
-        }
-        if inode.is_directory() {
-            return Err(Errno::Eperm);
-        }
-        self.may_link(&inode)?;
         self.make(&parent, false, |dir| {
+            if !parent.dir.mount.is(&old.mount) {
+                return Err(Errno::Exdev);
+            }
+            if inode.is_directory() {
+                return Err(Errno::Eperm);
+            }
+            self.may_link(&inode)?;
             dir.ops.link(dir, parent.name(), &inode)?;
             inode.touch_changed();
             Ok(inode.clone())

@@ -1,5 +1,6 @@
 //! `open`.
 
+use super::super::busy::Written;
 use super::super::cred::Want;
 use super::super::dcache::DentryRef;
 use super::super::device;
@@ -7,7 +8,7 @@ use super::super::file::{File, Opened};
 use super::super::flags::{MountFlags, OpenFlags};
 use super::super::inode::Inode;
 use super::super::mode::Kind;
-use super::super::mount::{Mount, Path, Writing};
+use super::super::mount::{Mount, Path};
 use super::super::namei::{At, Caller, LINKS_MAX, Last, Parent, lookup_locked};
 use super::super::refs::Ref;
 use super::super::{Result, tidy};
@@ -119,13 +120,15 @@ impl Caller<'_> {
         let is_regular = inode.kind == Kind::Regular;
         // What devices and FIFOs do is no business of the file system's.
         let changes = is_regular && how.want().contains(Want::WRITE);
-        let writing: Option<Writing> = if changes { Some(Mount::want_write(&path.mount)?) } else { None };
+        let writing = match changes {
+            true => Some((Mount::want_write(&path.mount)?, Written::new(inode.clone())?)),
+            false => None,
+        };
         let opened = match inode.kind {
             Kind::Regular | Kind::Directory | Kind::Symlink => inode.ops.open(&inode, how.flags)?,
             _ => device::open(&inode, how.flags)?,
         };
         if is_regular && how.has(OpenFlags::TRUNC) {
-            let _claim = inode.busy.write()?;
             self.truncate_inode(&inode, 0)?;
         }
         let kept = how.flags

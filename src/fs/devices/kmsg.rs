@@ -30,7 +30,7 @@ use ::log::Level;
 use core::fmt::{self, Write};
 
 /// How often one who waits looks.
-const PERIOD_NS: u64 = 50_000_000;
+pub const PERIOD_NS: u64 = 50_000_000;
 /// Longest line that is taken.
 const LINE_MAX: usize = 976;
 

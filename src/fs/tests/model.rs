@@ -278,15 +278,6 @@ impl Model {
     fn link(&mut self, old: &str, new: &str) -> Result<()> {
         let old = self.find(old, false)?;
         let (dir, name, is_slashed) = self.end(new)?;
-        if dir.0 != old.0 {
-            // What is there already is told first.
-            let is_plain = !matches!(&*name, "" | "." | "..");
-            let is_there = is_plain && self.entries(dir.1)?.contains_key(&name);
-            return Err(if is_there { Errno::Eexist } else { Errno::Exdev });
-        }
-        if self.is_dir(old.1) {
-            return Err(Errno::Eperm);
-        }
         if matches!(&*name, "" | "." | "..") {
             return Err(Errno::Eexist);
         }
@@ -298,6 +289,12 @@ impl Model {
         }
         if is_slashed {
             return Err(Errno::Enoent);
+        }
+        if dir.0 != old.0 {
+            return Err(Errno::Exdev);
+        }
+        if self.is_dir(old.1) {
+            return Err(Errno::Eperm);
         }
         self.dir(dir.1).insert(name, old.1);
         self.nodes[old.1].links += 1;

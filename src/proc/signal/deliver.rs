@@ -16,8 +16,8 @@ use super::set::SigSet;
 pub enum Delivery {
     /// Call a handler.
     Handle { info: Info, action: Action },
-    /// The process ends; `core` if it would leave one.
-    End { info: Info, core: bool },
+    /// The process ends.
+    End { info: Info },
     /// All its threads stop; with anything but SIGSTOP, unless their group is orphaned: nobody outside could let them go
     /// on.
     Stop { info: Info },
@@ -53,8 +53,7 @@ pub fn next<C>(
             continue;
         }
         match signal.default() {
-            Default::Terminate => return Some(Delivery::End { info, core: false }),
-            Default::Core => return Some(Delivery::End { info, core: true }),
+            Default::Terminate | Default::Core => return Some(Delivery::End { info }),
             Default::Stop => return Some(Delivery::Stop { info }),
             Default::Ignore | Default::Continue => {}
         }
@@ -112,10 +111,10 @@ mod tests {
 
     #[test]
     fn defaults() {
-        let end = |signal, core| Some(Delivery::End { info: Info::kill(signal, 1, 0), core });
+        let end = |signal| Some(Delivery::End { info: Info::kill(signal, 1, 0) });
         let mut process = Process::new().sent(&[Signal::CHLD, Signal::CONT, Signal::TERM, Signal::QUIT]);
-        assert_eq!(process.next(TAKER), end(Signal::QUIT, true));
-        assert_eq!(process.next(TAKER), end(Signal::TERM, false));
+        assert_eq!(process.next(TAKER), end(Signal::QUIT));
+        assert_eq!(process.next(TAKER), end(Signal::TERM));
         assert_eq!(process.next(TAKER), None);
         assert!(process.shared.set().is_empty(), "what is ignored is gone");
     }
@@ -132,7 +131,7 @@ mod tests {
         assert_eq!(process.next(taker), None);
         assert!(!is_needed(&process.own, &process.shared, taker.blocked));
         let mut again = process.sent(&[Signal::TERM]);
-        assert_eq!(again.next(taker), Some(Delivery::End { info, core: false }));
+        assert_eq!(again.next(taker), Some(Delivery::End { info }));
     }
 
     #[test]
@@ -142,7 +141,7 @@ mod tests {
         process.own.push(Info::fault(Signal::SEGV, code::SEGV_MAPERR, 0), None, false).unwrap();
         let order: std::vec::Vec<u8> = core::iter::from_fn(|| process.next(TAKER))
             .map(|delivery| match delivery {
-                Delivery::End { info, .. } => info.signal().number(),
+                Delivery::End { info } => info.signal().number(),
                 _ => 0,
             })
             .collect();
@@ -156,6 +155,6 @@ mod tests {
         let mut process = Process::new();
         let info = Info::fault(Signal::SEGV, code::SEGV_MAPERR, 0);
         process.own.push(info, None, false).unwrap();
-        assert_eq!(process.next(init), Some(Delivery::End { info, core: true }));
+        assert_eq!(process.next(init), Some(Delivery::End { info }));
     }
 }

@@ -40,19 +40,13 @@ impl Effect {
 ///
 /// `mask` is that of the thread it is sent to, the first one's for a process. One that is blocked is kept: its action may
 /// be another when it is let through. `is_init`: the first process, which is ended only by itself: it gets what it has
-/// handlers for. `is_forced`: by the kernel, about what the process itself did.
-pub const fn is_ignored(
-    signal: Signal,
-    actions: &Actions,
-    mask: &Mask,
-    is_init: bool,
-    is_forced: bool,
-) -> bool {
+/// handlers for.
+pub const fn is_ignored(signal: Signal, actions: &Actions, mask: &Mask, is_init: bool) -> bool {
     let action = actions.get(signal);
     if mask.blocks(signal) {
         return false;
     }
-    if is_init && action.is_default() && !(is_forced && signal.is_unconditional()) {
+    if is_init && action.is_default() {
         return true;
     }
     action.ignores(signal)
@@ -142,8 +136,7 @@ mod tests {
     #[test]
     fn what_nobody_would_notice() {
         let none = Mask::default();
-        let is_ignored =
-            |signal, actions: &Actions, mask: &Mask| is_ignored(signal, actions, mask, false, false);
+        let is_ignored = |signal, actions: &Actions, mask: &Mask| is_ignored(signal, actions, mask, false);
         let usual = actions(&[(Signal::INT, IGNORE), (Signal::CHLD, HANDLER)]);
         assert!(is_ignored(Signal::INT, &usual, &none));
         assert!(
@@ -161,10 +154,9 @@ mod tests {
     fn the_first_process_gets_what_it_has_handlers_for() {
         let mask = Mask::default();
         let actions = actions(&[(Signal::TERM, HANDLER)]);
-        assert!(!is_ignored(Signal::TERM, &actions, &mask, true, false));
-        assert!(is_ignored(Signal::INT, &actions, &mask, true, false));
-        assert!(is_ignored(Signal::KILL, &actions, &mask, true, false));
-        assert!(!is_ignored(Signal::KILL, &actions, &mask, true, true));
+        assert!(!is_ignored(Signal::TERM, &actions, &mask, true));
+        assert!(is_ignored(Signal::INT, &actions, &mask, true));
+        assert!(is_ignored(Signal::KILL, &actions, &mask, true));
         assert!(
             !is_fatal(Signal::INT, &actions, &mask, true) && is_fatal(Signal::INT, &actions, &mask, false)
         );
