@@ -10,7 +10,7 @@
 //!                                                        a zombie; the parent is told, or it is reaped at once
 //! ```
 
-use super::process::{Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
+use super::process::{Group, Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
 use super::send;
 use super::signal::info::{Child, code};
 use super::signal::{Info, Signal};
@@ -48,18 +48,21 @@ pub fn on_end(hooks: Hooks) {
 
 /// The process of the thread that runs is to end with this status; also every other thread of it.
 pub fn begin(task: &Task, status: u32) {
-    let mut group = task.process.group();
+    begin_in(&task.process, &mut task.process.group(), status);
+}
+
+/// The same of any process, with its threads' part at hand.
+pub fn begin_in(process: &Process, group: &mut Group, status: u32) {
     group.end.get_or_insert(status);
     for one in group.iter() {
         one.done(WORK_STOP);
         one.alert(WORK_END);
     }
-    drop(group);
-    task.process.continued.wake_all();
+    process.continued.wake_all();
 }
 
 /// The thread that runs is over: it is not in ring 3 any more, its memory is still in place. `status` counts if it is the
-/// last of its process, and nobody has said how that ends.
+/// last of its process, and nobody has said how that ends; so it is on Linux since 6.0, where before the first one's counted.
 pub fn thread_ends(task: &Ref<Task>, status: u32) {
     leave_memory(task);
     release_vfork(task);
@@ -95,7 +98,7 @@ pub fn leave_memory(task: &Task) {
     if clear != 0 {
         // Nobody who could be waiting knows of an error.
         let _ = usercopy::write(clear, &0_u32);
-        futex::wake_at(clear, 1);
+        futex::wake_at(clear);
     }
 }
 

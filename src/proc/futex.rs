@@ -1,8 +1,10 @@
 //! Futexes: words in programs' memory that threads wait for.
 //!
 //! Who waits names a word and what he has seen there. He is put into a queue, and then the word is looked at once more: so
-//! either he sees what was written, or whoever writes it and wakes finds him. The queues are found by where the word is,
-//! an address space and an address, in a table of buckets with a lock each.
+//! either he sees what was written, or whoever writes it and wakes finds him. The queues are found by where the word is, in a
+//! table of buckets with a lock each: an address space and an address; or, if it lies in memory that processes share and the
+//! caller does not say that it is for the threads of one (`FUTEX_PRIVATE_FLAG`), the object that is mapped there and the place
+//! in it, which is the same at whatever address each of them has it.
 //!
 //! Source: futex(2), get_robust_list(2); Linux's `robust_list` of `linux/futex.h`.
 
@@ -22,26 +24,42 @@ const BUCKETS: usize = 256;
 /// For who wants to be woken by any.
 pub const ANY: u32 = u32::MAX;
 
-/// Which word.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Key {
-    space: u64,
-    address: u64,
+/// A word of the memory that the thread works in, as a call names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Word {
+    pub address: u64,
+    /// Only threads of one process use it (`FUTEX_PRIVATE_FLAG`).
+    pub is_private: bool,
 }
 
-impl Key {
-    /// The word at an address of the memory that the thread works in. EINVAL: not aligned.
-    pub fn of(address: u64) -> Result<Self> {
-        if address % 4 != 0 {
+/// Which word, for everybody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    /// The root of an address space's tables, which is a physical address; or a shared object, by an address of the kernel's.
+    home: u64,
+    /// The address, or where it is in the object.
+    at: u64,
+}
+
+impl Word {
+    /// EINVAL: not aligned. EFAULT: nobody can read it.
+    fn key(self) -> Result<Key> {
+        if self.address % 4 != 0 {
             return Err(Errno::Einval);
         }
         let space = fault::current().ok_or(Errno::Efault)?;
-        let _: u32 = usercopy::read(address)?;
-        Ok(Self { space: space.root(), address })
+        let _: u32 = usercopy::read(self.address)?;
+        let shared = if self.is_private { None } else { space.shared_at(self.address) };
+        Ok(match shared {
+            Some((object, at)) => Key { home: object as u64, at },
+            None => Key { home: space.root(), at: self.address },
+        })
     }
+}
 
+impl Key {
     fn bucket(self) -> &'static Bucket {
-        let mixed = (self.space ^ self.address.rotate_left(23)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.home ^ self.at.rotate_left(23)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
         &TABLE[(mixed >> 56) as usize % BUCKETS]
     }
 }
@@ -112,13 +130,13 @@ impl List {
     }
 }
 
-/// Waits for the word at `address` as long as it is `expected`, until somebody wakes with one of `bits`, or `deadline_ns` has
+/// Waits for a word as long as it is `expected`, until somebody wakes with one of `bits`, or `deadline_ns` has
 /// passed. EAGAIN: it is another; ETIMEDOUT; ERESTARTSYS.
-pub fn wait(address: u64, expected: u32, bits: u32, deadline_ns: u64) -> Result<()> {
+pub fn wait(word: Word, expected: u32, bits: u32, deadline_ns: u64) -> Result<()> {
     if bits == 0 {
         return Err(Errno::Einval);
     }
-    let key = Key::of(address)?;
+    let key = word.key()?;
     let sleeper = Sleeper {
         key: Cell::new(key),
         bits,
@@ -135,7 +153,7 @@ pub fn wait(address: u64, expected: u32, bits: u32, deadline_ns: u64) -> Result<
         list.add(&sleeper);
         sleeper.home.store(core::ptr::from_ref(bucket).cast_mut(), Ordering::Release);
     }
-    let outcome = match usercopy::load(address) {
+    let outcome = match usercopy::load(word.address) {
         Err(_) => Err(Errno::Efault),
         Ok(found) if found != expected => Err(Errno::Eagain),
         Ok(_) => {
@@ -173,17 +191,17 @@ fn leave(sleeper: &Sleeper) {
     }
 }
 
-/// Wakes up to `count` who wait for the word at `address` with one of `bits`; how many.
-pub fn wake(address: u64, count: u32, bits: u32) -> Result<u32> {
+/// Wakes up to `count` who wait for a word with one of `bits`; how many.
+pub fn wake(word: Word, count: u32, bits: u32) -> Result<u32> {
     if bits == 0 {
         return Err(Errno::Einval);
     }
-    Ok(wake_key(Key::of(address)?, count, bits))
+    Ok(wake_key(word.key()?, count, bits))
 }
 
-/// The same where nobody could be told of an error.
-pub fn wake_at(address: u64, count: u32) {
-    let _ = wake(address, count, ANY);
+/// Wakes one where nobody could be told of an error, nor says whether it is private.
+pub fn wake_at(address: u64) {
+    let _ = wake(Word { address, is_private: false }, 1, ANY);
 }
 
 fn wake_key(key: Key, count: u32, bits: u32) -> u32 {
@@ -205,12 +223,12 @@ fn wake_key(key: Key, count: u32, bits: u32) -> u32 {
     done
 }
 
-/// Wakes `count` and has up to `others` of the rest wait for the word at `to`; how many of both. With `expected`, only if
+/// Wakes `count` and has up to `others` of the rest wait for the word `to`; how many of both. With `expected`, only if
 /// that is what the first word has (EAGAIN).
-pub fn requeue(address: u64, count: u32, to: u64, others: u32, expected: Option<u32>) -> Result<u32> {
-    let (from, to) = (Key::of(address)?, Key::of(to)?);
+pub fn requeue(word: Word, count: u32, to: Word, others: u32, expected: Option<u32>) -> Result<u32> {
+    let (from, to) = (word.key()?, to.key()?);
     if let Some(expected) = expected {
-        if usercopy::load(address)? != expected {
+        if usercopy::load(word.address)? != expected {
             return Err(Errno::Eagain);
         }
     }
@@ -252,16 +270,16 @@ pub fn requeue(address: u64, count: u32, to: u64, others: u32, expected: Option<
     Ok(woken + moved)
 }
 
-/// `FUTEX_WAKE_OP`: changes the word at `second` as `operation` says, wakes `count` at the first, and `others` at the second
+/// `FUTEX_WAKE_OP`: changes the word `second` as `operation` says, wakes `count` at the first, and `others` at the second
 /// if what was there compares as it says.
-pub fn wake_op(address: u64, count: u32, second: u64, others: u32, operation: u32) -> Result<u32> {
+pub fn wake_op(word: Word, count: u32, second: Word, others: u32, operation: u32) -> Result<u32> {
     let (kind, compare) = (operation >> 28 & 7, operation >> 24 & 15);
     let sign = |value: u32| ((value << 20) as i32 >> 20) as u32;
     let (mut argument, against) = (sign(operation >> 12 & 0xFFF), sign(operation & 0xFFF));
     if operation >> 31 != 0 {
         argument = 1 << (argument & 31);
     }
-    let (first, other) = (Key::of(address)?, Key::of(second)?);
+    let (first, other) = (word.key()?, second.key()?);
     let what = match kind {
         0 => Atomic::Swap(argument),
         1 => Atomic::Add(argument),
@@ -270,7 +288,7 @@ pub fn wake_op(address: u64, count: u32, second: u64, others: u32, operation: u3
         4 => Atomic::Xor(argument),
         _ => return Err(Errno::Enosys),
     };
-    let old = usercopy::atomic(second, what)?;
+    let old = usercopy::atomic(second.address, what)?;
     let holds = match compare {
         0 => old == against,
         1 => old != against,
@@ -320,7 +338,7 @@ fn mark(word: u64, tid: u32, is_pending: bool) {
     loop {
         let Ok(old) = usercopy::load(word) else { return };
         if is_pending && old == 0 {
-            return wake_at(word, 1);
+            return wake_at(word);
         }
         if old & OWNER != tid {
             return;
@@ -329,7 +347,7 @@ fn mark(word: u64, tid: u32, is_pending: bool) {
         match usercopy::atomic(word, Atomic::CompareExchange(old, new)) {
             Ok(found) if found == old => {
                 if old & WAITERS != 0 {
-                    wake_at(word, 1);
+                    wake_at(word);
                 }
                 return;
             }

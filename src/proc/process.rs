@@ -164,6 +164,8 @@ pub const PER_LINUX32: u32 = 8;
 /// A process.
 pub struct Process {
     pub pid: u32,
+    /// The how-manieth process it is: tells it from others that had or will have its number.
+    pub serial: u64,
     /// Its parent's number, as the tree has it, for who asks without the tree's lock.
     pub parent: AtomicU32,
     /// `None` once it has ended.
@@ -304,8 +306,10 @@ impl Standing {
 
 impl Process {
     pub fn new(pid: u32, parts: Parts) -> Result<Ref<Self>> {
+        static MADE: AtomicU64 = AtomicU64::new(0);
         Ref::new(Self {
             pid,
+            serial: MADE.fetch_add(1, Ordering::Relaxed),
             parent: AtomicU32::new(0),
             memory: SpinLock::new(Rank::ProcessParts, parts.memory),
             files: Slot::new(parts.files),

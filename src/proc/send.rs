@@ -3,9 +3,11 @@
 //! What is decided is in [`signal::send`](super::signal::send) and its like; here are the locks, the queues, and who is
 //! woken.
 
+use super::end;
 use super::ids;
 use super::process::{Group, Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
 use super::signal::deliver;
+use super::signal::mask::Mask;
 use super::signal::send::{self, Candidate, Effect};
 use super::signal::{Info, Signal};
 use super::tree::State;
@@ -49,11 +51,11 @@ fn post(process: &Ref<Process>, task: Option<&Task>, info: Info) -> Result<()> {
         return Ok(());
     }
     let is_continued = take_back(process, &mut group, info.signal());
-    let posted = put(&mut group, task, info);
+    let posted = put(process, &mut group, task, info);
     // The tree's lock comes before the group's.
     drop(group);
     if is_continued {
-        super::end::tell_of_stop(process, None);
+        end::tell_of_stop(process, None);
     }
     posted
 }
@@ -73,7 +75,7 @@ fn take_back(process: &Process, group: &mut Group, signal: Signal) -> bool {
 }
 
 /// Into a queue, and somebody is told.
-fn put(group: &mut Group, task: Option<&Task>, info: Info) -> Result<()> {
+fn put(process: &Process, group: &mut Group, task: Option<&Task>, info: Info) -> Result<()> {
     let signal = info.signal();
     let first_mask = match task {
         Some(task) => task.signals.lock().mask,
@@ -89,7 +91,11 @@ fn put(group: &mut Group, task: Option<&Task>, info: Info) -> Result<()> {
                 let charge = (!mine.pending.is_full(QUEUED_MAX)).then_some(());
                 mine.pending.push(info, charge, true)?;
             }
-            if !task.blocked().contains(signal) {
+            let who = candidate(task);
+            if who.wants(signal) {
+                end_if_fatal(process, group, signal, &who.mask);
+            }
+            if !who.mask.now().contains(signal) {
                 tell(group, task, signal);
             }
         }
@@ -97,6 +103,10 @@ fn put(group: &mut Group, task: Option<&Task>, info: Info) -> Result<()> {
             let charge = (!group.pending.is_full(QUEUED_MAX)).then_some(());
             group.pending.push(info, charge, true)?;
             let picked = send::pick(signal, group.iter().map(candidate));
+            if let Some(task) = picked.and_then(|found| group.iter().nth(found)) {
+                let mask = task.signals.lock().mask;
+                end_if_fatal(process, group, signal, &mask);
+            }
             // Who was told of something before may have found nothing, it having been taken back, and be asleep again.
             let told = picked.and_then(|found| group.iter().nth(found));
             let told = told.or_else(|| group.iter().find(|one| !one.blocked().contains(signal)));
@@ -116,6 +126,14 @@ fn candidate(task: &Task) -> Candidate {
         is_stopped: task.work() & WORK_STOP != 0,
         is_running: task.thread.get().is_some_and(|thread| thread.state() == thread::State::Running),
         is_alerted: task.work() & WORK_SIGNAL != 0,
+    }
+}
+
+/// A thread is about to take a signal: if that will be the process's end, every thread of it hears so at once, whatever it
+/// waits for.
+fn end_if_fatal(process: &Process, group: &mut Group, signal: Signal, mask: &Mask) {
+    if send::is_fatal(signal, &group.actions, mask, group.is_init) {
+        end::begin_in(process, group, end::killed(signal));
     }
 }
 

@@ -8,7 +8,7 @@ use crate::errno::Errno;
 use crate::fs::Result;
 use crate::fs::refs::Ref;
 use crate::platform::{Machine, Platform};
-use crate::proc::futex as words;
+use crate::proc::futex::{self as words, Word};
 use crate::proc::limits::{Limit, Resource};
 use crate::proc::process::{Process, TREE, Task};
 use crate::sync::parker::NEVER;
@@ -336,10 +336,12 @@ const FUTEX_WAKE_BITSET: u64 = 10;
 const FUTEX_PRIVATE: u64 = 128;
 const FUTEX_CLOCK_REALTIME: u64 = 256;
 
-pub fn futex(_: &mut Call<'_>, [word, operation, value, timeout, word2, value3]: Arguments) -> Result<u64> {
+pub fn futex(_: &mut Call<'_>, [word, operation, value, timeout, second, value3]: Arguments) -> Result<u64> {
     let operation = operation & 0xFFFF_FFFF;
     let command = operation & !(FUTEX_PRIVATE | FUTEX_CLOCK_REALTIME);
     let value = value as u32;
+    let is_private = operation & FUTEX_PRIVATE != 0;
+    let (word, second) = (Word { address: word, is_private }, Word { address: second, is_private });
     match command {
         FUTEX_WAIT => {
             let deadline = if timeout == 0 { NEVER } else { after(timespec(timeout)?) };
@@ -367,11 +369,11 @@ pub fn futex(_: &mut Call<'_>, [word, operation, value, timeout, word2, value3]:
         }
         FUTEX_WAKE => words::wake(word, value, words::ANY).map(u64::from),
         FUTEX_WAKE_BITSET => words::wake(word, value, value3 as u32).map(u64::from),
-        FUTEX_REQUEUE => words::requeue(word, value, word2, timeout as u32, None).map(u64::from),
+        FUTEX_REQUEUE => words::requeue(word, value, second, timeout as u32, None).map(u64::from),
         FUTEX_CMP_REQUEUE => {
-            words::requeue(word, value, word2, timeout as u32, Some(value3 as u32)).map(u64::from)
+            words::requeue(word, value, second, timeout as u32, Some(value3 as u32)).map(u64::from)
         }
-        FUTEX_WAKE_OP => words::wake_op(word, value, word2, timeout as u32, value3 as u32).map(u64::from),
+        FUTEX_WAKE_OP => words::wake_op(word, value, second, timeout as u32, value3 as u32).map(u64::from),
         _ => Err(Errno::Enosys),
     }
 }

@@ -109,6 +109,13 @@ def many_exec(t, smp, count):
     check(line.startswith(f"many: {count} exec; free before"), line)
 
 
+@test("together", smp=[1, 4])
+def together(t, smp):
+    """What threads and processes share, and who ends and wakes whom by it."""
+    line = last_line(t, "together", "together", 300, smp=smp)
+    check(line == "together: done", line)
+
+
 @test("frames", cpu=["qemu64", "max"], smp=[1, 4], count=[10_000])
 @test("frames", level="fuzz", cpu=["qemu64", "max"], smp=[4], count=[1_000_000])
 def frames(t, cpu, smp, count):

@@ -1,8 +1,8 @@
 //! Processes, as /proc shows them: from the tree that they are in.
 //!
-//! A view has a reference to what is kept of the process, which does not keep what it has: a process that has ended has no
-//! memory and no files, whoever looks. It is there as long as the tree has it under its number, as a zombie too; a thread, as
-//! long as its process lists it.
+//! A view is a number and what the process with that number was called when it was found, and looks it up each time: names
+//! under /proc stay in the dentry cache after a process has gone, and keep nothing of it. A process is there as long as the tree
+//! has it, as a zombie too; a thread, as long as its process lists it.
 
 use super::threads;
 use crate::boot::layout::PAGE_SIZE;
@@ -39,12 +39,14 @@ pub static EVERYBODY: Everybody = Everybody;
 
 /// A process, or one of its threads.
 struct Program {
-    process: Ref<Process>,
+    pid: u32,
+    /// Which of those that had the number.
+    serial: u64,
     tid: u32,
 }
 
-fn view(process: Ref<Process>, tid: u32) -> Option<Ref<dyn View>> {
-    Ref::process(Program { process, tid }).ok()
+fn view(process: &Process, tid: u32) -> Option<Ref<dyn View>> {
+    Ref::process(Program { pid: process.pid, serial: process.serial, tid }).ok()
 }
 
 impl Processes for Everybody {
@@ -52,7 +54,7 @@ impl Processes for Everybody {
         if from < NUMBERS {
             let found = TREE.lock().next(from).map(|(pid, process)| (pid, process.clone()));
             if let Some((pid, process)) = found {
-                return view(process, pid);
+                return view(&process, pid);
             }
         }
         threads::next(from.max(NUMBERS))
@@ -66,7 +68,8 @@ impl Processes for Everybody {
             let tree = TREE.lock();
             tree.get(id).cloned().or_else(|| tree.thread(id).map(|task| task.process.clone()))
         };
-        view(found?, id)
+        let found = found?;
+        view(&found, id)
     }
 
     fn current(&self) -> Option<(u32, u32)> {
@@ -91,27 +94,31 @@ impl Processes for Everybody {
 }
 
 impl Program {
+    /// The process, as long as the tree has it.
+    fn process(&self) -> Option<Ref<Process>> {
+        let found = TREE.lock().get(self.pid).cloned();
+        found.filter(|process| process.serial == self.serial)
+    }
+
     /// Its thread, if that is there: the process's first may have ended before the others.
     fn task(&self) -> Option<Ref<Task>> {
         let found = TREE.lock().thread(self.tid).cloned();
-        found.filter(|task| task.process.is(&self.process))
+        found.filter(|task| task.process.serial == self.serial)
     }
 
-    fn is_there(&self) -> bool {
-        let is_listed = {
-            let tree = TREE.lock();
-            tree.get(self.process.pid).is_some_and(|process| process.is(&self.process))
-        };
-        is_listed && (self.tid == self.process.pid || self.task().is_some())
+    /// The process, if this one of its threads is there; or if it is asked about as a whole.
+    fn there(&self) -> Option<Ref<Process>> {
+        let process = self.process()?;
+        (self.tid == self.pid || self.task().is_some()).then_some(process)
     }
 
-    fn state(&self, whole: bool) -> State {
-        match TREE.lock().state(self.process.pid) {
+    fn state(&self, process: &Process, whole: bool) -> State {
+        match TREE.lock().state(self.pid) {
             Some(tree::State::Zombie(_)) | None => return State::Zombie,
             Some(tree::State::Stopped(_)) => return State::Stopped,
             Some(tree::State::Alive) => {}
         }
-        let group = self.process.group();
+        let group = process.group();
         let mut tasks = group.iter().filter(|task| whole || task.tid() == self.tid);
         let runs = |task: &Task| {
             let state = task.thread.get().map(|thread| thread.state());
@@ -121,9 +128,9 @@ impl Program {
     }
 
     /// Signals that are not told apart by thread, and those of this one.
-    fn signals(&self) -> Signals {
-        let queue_limit = self.process.limits.lock().get(Resource::SignalsPending).soft;
-        let group = self.process.group();
+    fn signals(&self, process: &Process) -> Signals {
+        let queue_limit = process.limits.lock().get(Resource::SignalsPending).soft;
+        let group = process.group();
         let (ignored, caught) = group.actions.ignored_and_caught();
         let mut signals = Signals {
             shared_pending: group.pending.set().bits(),
@@ -143,7 +150,7 @@ impl Program {
 
 impl View for Program {
     fn pid(&self) -> u32 {
-        self.process.pid
+        self.pid
     }
 
     fn id(&self) -> u32 {
@@ -151,17 +158,16 @@ impl View for Program {
     }
 
     fn owner(&self) -> Option<(u32, u32)> {
-        let who = self.process.credentials();
-        self.is_there().then_some((who.effective_uid, who.effective_gid))
+        let who = self.there()?.credentials();
+        Some((who.effective_uid, who.effective_gid))
     }
 
     fn facts(&self, whole: bool) -> Option<Facts> {
         schedule::account();
-        if !self.is_there() {
-            return None;
-        }
-        let pid = self.process.pid;
-        let mut facts = Facts { state: self.state(whole), signals: self.signals(), ..Facts::default() };
+        let process = self.there()?;
+        let pid = self.pid;
+        let mut facts =
+            Facts { state: self.state(&process, whole), signals: self.signals(&process), ..Facts::default() };
         {
             let tree = TREE.lock();
             facts.parent = tree.parent(pid).unwrap_or(0);
@@ -172,19 +178,19 @@ impl View for Program {
                 facts.exit_code = status as i32;
             }
         }
-        facts.terminal = terminal_of(&self.process).map(|TtyId(number)| {
+        facts.terminal = terminal_of(&process).map(|TtyId(number)| {
             let foreground = controlling::foreground(TtyId(number));
             (Device::decode(number), foreground.map_or(-1, |group| group as i32))
         });
-        facts.start_ns = self.process.begun_ns;
-        facts.personality = self.process.personality.load(Ordering::Relaxed);
-        facts.no_new_privileges = self.process.no_new_privileges.load(Ordering::Relaxed);
-        facts.umask = self.process.standing().place.umask();
-        facts.resident_limit = self.process.limits.lock().get(Resource::Resident).soft;
+        facts.start_ns = process.begun_ns;
+        facts.personality = process.personality.load(Ordering::Relaxed);
+        facts.no_new_privileges = process.no_new_privileges.load(Ordering::Relaxed);
+        facts.umask = process.standing().place.umask();
+        facts.resident_limit = process.limits.lock().get(Resource::Resident).soft;
         // All of a program's time: nobody counts yet what of it was the kernel's.
-        facts.user_ns = self.process.cpu_ns();
-        facts.child_user_ns = self.process.children_ns.load(Ordering::Relaxed);
-        facts.threads = self.process.group().threads as u32;
+        facts.user_ns = process.cpu_ns();
+        facts.child_user_ns = process.children_ns.load(Ordering::Relaxed);
+        facts.threads = process.group().threads as u32;
         if let Some(thread) = self.task().as_ref().and_then(|task| task.thread.get()) {
             let statistics = thread.statistics();
             (facts.class, facts.cpu) = (threads::class(thread.policy()), thread.cpu() as u32);
@@ -208,7 +214,7 @@ impl View for Program {
     }
 
     fn set_name(&self, name: &[u8]) -> Result<()> {
-        let is_own = run::current().is_some_and(|task| task.pid() == self.process.pid);
+        let is_own = run::current().is_some_and(|task| task.pid() == self.pid);
         let name = core::str::from_utf8(name).ok().filter(|_| is_own).ok_or(Errno::Einval)?;
         let task = self.task().ok_or(Errno::Esrch)?;
         *task.name.lock() = Name::new(name);
@@ -216,19 +222,21 @@ impl View for Program {
     }
 
     fn credentials(&self) -> Result<Ref<Credentials>> {
-        Ok(self.process.credentials())
+        Ok(self.process().ok_or(Errno::Esrch)?.credentials())
     }
 
     fn capabilities(&self) -> Capabilities {
         use crate::fs::procfs::process::ALL_CAPABILITIES;
-        let has = if self.process.credentials().effective_uid == 0 { ALL_CAPABILITIES } else { 0 };
+        let is_root = self.process().is_some_and(|process| process.credentials().effective_uid == 0);
+        let has = if is_root { ALL_CAPABILITIES } else { 0 };
         Capabilities { permitted: has, effective: has, bounding: ALL_CAPABILITIES, ..Capabilities::default() }
     }
 
     /// Who is user 0, or is the very user that it runs as, whatever it has come from.
     fn may_be_looked_into(&self) -> bool {
         let Some(task) = run::current() else { return true };
-        let (mine, theirs) = (task.process.credentials(), self.process.credentials());
+        let Some(process) = self.process() else { return false };
+        let (mine, theirs) = (task.process.credentials(), process.credentials());
         let uids = [theirs.uid, theirs.effective_uid, theirs.saved_uid];
         let gids = [theirs.gid, theirs.effective_gid, theirs.saved_gid];
         mine.fs_uid == 0 || uids == [mine.fs_uid; 3] && gids == [mine.fs_gid; 3]
@@ -241,33 +249,36 @@ impl View for Program {
     }
 
     fn next_thread(&self, from: u32) -> Option<Ref<dyn View>> {
+        let process = self.process()?;
         let tid = {
-            let group = self.process.group();
+            let group = process.group();
             group.iter().map(Task::tid).filter(|&tid| tid >= from).min()
         };
-        view(self.process.clone(), tid?)
+        view(&process, tid?)
     }
 
     fn root(&self) -> Result<Path> {
-        Ok(self.process.standing().place.root())
+        Ok(self.process().ok_or(Errno::Enoent)?.standing().place.root())
     }
 
     fn cwd(&self) -> Result<Path> {
-        self.process.memory().ok_or(Errno::Enoent)?;
-        Ok(self.process.standing().place.cwd())
+        let process = self.process().ok_or(Errno::Enoent)?;
+        process.memory().ok_or(Errno::Enoent)?;
+        Ok(process.standing().place.cwd())
     }
 
     fn exe(&self) -> Result<Path> {
-        let memory = self.process.memory().ok_or(Errno::Enoent)?;
+        let memory = self.process().and_then(|process| process.memory()).ok_or(Errno::Enoent)?;
         memory.executable.as_ref().map(|file| Path::clone(&file.path)).ok_or(Errno::Enoent)
     }
 
     fn files(&self) -> Option<Ref<FdTable>> {
-        self.process.memory().map(|_| self.process.files())
+        let process = self.process()?;
+        process.memory().map(|_| process.files())
     }
 
     fn memory(&self) -> Option<Memory> {
-        let memory = self.process.memory()?;
+        let memory = self.process()?.memory()?;
         let strings = *memory.strings.lock();
         let resident = memory.space.resident();
         let mut found = memory.space.look(|space| {
@@ -292,11 +303,11 @@ impl View for Program {
     }
 
     fn image(&self) -> u64 {
-        self.process.images.load(Ordering::Relaxed)
+        self.process().map_or(0, |process| process.images.load(Ordering::Relaxed))
     }
 
     fn bytes(&self, what: Bytes, at: u64, to: &mut [u8]) -> Result<usize> {
-        let Some(memory) = self.process.memory() else { return Ok(0) };
+        let Some(memory) = self.process().and_then(|process| process.memory()) else { return Ok(0) };
         let strings = *memory.strings.lock();
         let (start, end) = match what {
             Bytes::Arguments => strings.arguments,
@@ -310,7 +321,7 @@ impl View for Program {
     }
 
     fn region(&self, from: u64) -> Result<Option<Region>> {
-        let Some(memory) = self.process.memory() else { return Ok(None) };
+        let Some(memory) = self.process().and_then(|process| process.memory()) else { return Ok(None) };
         Ok(memory.space.look(|space| {
             let areas = space.areas();
             let entry = areas.find(from).or_else(|| areas.at_or_above(from))?;
@@ -346,7 +357,8 @@ impl View for Program {
     }
 
     fn limits(&self) -> [Limit; LIMITS] {
-        let limits = *self.process.limits.lock();
+        let Some(process) = self.process() else { return [Limit::NONE; LIMITS] };
+        let limits = *process.limits.lock();
         core::array::from_fn(|which| match Resource::new(which as u64) {
             Ok(which) => {
                 let limit = limits.get(which);

@@ -104,6 +104,9 @@ pub trait Content<E: Env>: Object<Promises<E>> {
 
     /// These bytes are going to be read.
     fn read_ahead(&self, offset: u64, len: u64);
+
+    /// Tells its bytes from other objects': the same for all that show the same, as long as one of them is there.
+    fn number(&self) -> usize;
 }
 
 /// Memory that has been promised, in pages.

@@ -231,4 +231,8 @@ impl<E: Env> Content<E> for Memory<E> {
     }
 
     fn read_ahead(&self, _offset: u64, _len: u64) {}
+
+    fn number(&self) -> usize {
+        self.inner.addr().get()
+    }
 }

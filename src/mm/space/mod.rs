@@ -39,6 +39,7 @@ pub use memory::Memory;
 pub use shown::{Foreign, ForeignRef, Shown};
 
 use super::vma::Error;
+use super::vma::area::Backing;
 use super::vma::space::{Advice, Layout, Limits, Mapped, Mapping, RemapFlags, Space};
 use crate::arch::x86_64::paging::MapError;
 use crate::sync::{Rank, RwMutex};
@@ -84,6 +85,20 @@ impl<E: Env, F: Content<E>> AddressSpace<E, F> {
     /// Shows the areas, limits and sums. `look` must not touch user memory.
     pub fn look<R>(&self, look: impl FnOnce(&Space<F, Promises<E>>) -> R) -> R {
         look(&self.lock.read().space)
+    }
+
+    /// What is shared at an address: the object ([`Content::number`]), and where in it that is. `None`: nothing, or what is
+    /// there is this space's own.
+    pub fn shared_at(&self, address: u64) -> Option<(usize, u64)> {
+        self.look(|space| {
+            let entry = space.areas().find(address).filter(|entry| !entry.attr.is_private())?;
+            match &entry.attr.backing {
+                Backing::Object { object, offset } => {
+                    Some((object.number(), offset + (address - entry.span.start)))
+                }
+                Backing::Zero => None,
+            }
+        })
     }
 
     /// Pages that it has in RAM, the page of zeroes not among them. Looks at every entry.

@@ -149,4 +149,11 @@ impl<E: Env> Content<E> for Shown<E> {
             Self::File(file) => file.get().read_ahead(offset, len),
         }
     }
+
+    fn number(&self) -> usize {
+        match self {
+            Self::Memory(memory) => memory.number(),
+            Self::File(file) => file.get().file(),
+        }
+    }
 }

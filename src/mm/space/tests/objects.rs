@@ -162,6 +162,13 @@ impl Content<Host> for Thing {
         Ok(())
     }
 
+    fn number(&self) -> usize {
+        match self {
+            Self::Memory(memory, _) => memory.number(),
+            Self::File(file) => Arc::as_ptr(file).addr(),
+        }
+    }
+
     fn read_ahead(&self, offset: u64, len: u64) {
         if let Self::File(file) = self {
             file.read_ahead.lock().unwrap().push((offset, len));

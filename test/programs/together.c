@@ -1,0 +1,218 @@
+/* together.c: threads and processes that share something: who ends whom, and who wakes whom.
+ *
+ *     together
+ *
+ * Each case is a line of its own. Status 0 if all went as on Linux, where this runs as well.
+ */
+#include "ring3.h"
+
+enum { CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_VFORK = 0x4000, CLONE_THREAD = 0x10000, SIGTERM = 15 };
+enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_REQUEUE = 3, FUTEX_PRIVATE = 128, ETIMEDOUT = 110 };
+
+static int bad;
+
+static void check(const char *what, int good)
+{
+    say("together: "), say(what), say(good ? ": as it should be\n" : ": WRONG\n");
+    bad |= !good;
+}
+
+/* A thread of this process, on a stack of its own, which calls `work` and ends with what that returns. */
+static long thread(long (*work)(void *), void *with, long flags)
+{
+    u8 *stack = (u8 *)map(16 * PAGE, PROT_READ | PROT_WRITE) + 16 * PAGE;
+    long made;
+    register long r10 __asm__("r10") = 0;
+    register long r8 __asm__("r8") = 0;
+    register void *r12 __asm__("r12") = (void *)work;
+    register void *r13 __asm__("r13") = with;
+    __asm__ volatile("syscall\n test %%rax, %%rax\n jnz 1f\n xor %%ebp, %%ebp\n mov %%r13, %%rdi\n call *%%r12\n mov %%rax, %%rdi\n mov $60, %%eax\n syscall\n ud2\n1:"
+                     : "=a"(made) : "a"(CLONE), "D"(flags), "S"(stack), "d"(0L), "r"(r10), "r"(r8), "r"(r12), "r"(r13) : "rcx", "r11", "memory");
+    return made;
+}
+
+enum { THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD };
+
+/* Until a word that others write is what it should be; the CPU is theirs meanwhile. */
+static void wait_for(volatile u32 *word, u32 value)
+{
+    while (__atomic_load_n(word, __ATOMIC_SEQ_CST) != value) call(YIELD);
+}
+
+static volatile u32 *shared;
+
+static long leader_waits(void *leader)
+{
+    /* A thread that has ended is a zombie or gone; either way it can be sent nothing that anybody sees: its state is asked for. */
+    static char path[] = "/proc/self/task/0000000000/stat", text[256];
+    long tid = (long)leader;
+    char *digit = path + sizeof "/proc/self/task/0000000000" - 2;
+    for (int n = 0; n < 10; n++, tid /= 10) *digit-- = '0' + tid % 10;
+    char *start = digit + 1;
+    while (*start == '0') start++;
+    char *to = path + sizeof "/proc/self/task/" - 1;
+    while (*start) *to++ = *start++;
+    *to = 0;
+    for (;;) {
+        long fd = call(OPEN, path, 0, 0), got = fd < 0 ? 0 : call(READ, fd, text, sizeof text - 1);
+        if (fd >= 0) call(CLOSE, fd);
+        if (got <= 0) break;
+        text[got] = 0;
+        char *state = text;
+        while (*state && *state != ')') state++;
+        if (state[0] && state[2] == 'Z') break;
+        call(YIELD);
+    }
+    return 5;
+}
+
+/* The last thread's status counts, though the first had another. */
+static int leader_ends_first(void)
+{
+    int status = 0;
+    long child = call(FORK);
+    if (child == 0) {
+        thread(leader_waits, (void *)call(GETPID), THREAD);
+        call(EXIT, 3);
+    }
+    call(WAIT4, child, &status, 0, 0);
+    return status == 5 << 8;
+}
+
+static long pauses(void *unused)
+{
+    (void)unused;
+    __atomic_store_n(&shared[0], (u32)call(GETPID), __ATOMIC_SEQ_CST);
+    for (;;) call(PAUSE);
+    return 0;
+}
+
+/* A signal that ends a process ends one that waits for its child to have memory of its own. */
+static int signal_ends_vfork(void)
+{
+    int status = 0;
+    shared[0] = 0;
+    long parent = call(FORK);
+    if (parent == 0) {
+        thread(pauses, 0, CLONE_VM | CLONE_VFORK | SIGCHLD);
+        call(EXIT_GROUP, 9);
+    }
+    while (!__atomic_load_n(&shared[0], __ATOMIC_SEQ_CST)) call(YIELD);
+    call(KILL, parent, SIGTERM);
+    call(WAIT4, parent, &status, 0, 0);
+    call(KILL, (long)shared[0], SIGKILL);
+    return status == SIGTERM;
+}
+
+static long pauses_too(void *unused)
+{
+    (void)unused;
+    __atomic_add_fetch(&shared[0], 1, __ATOMIC_SEQ_CST);
+    for (;;) call(PAUSE);
+    return 0;
+}
+
+/* One that is sent to one thread ends all. */
+static int signal_ends_all(void)
+{
+    int status = 0;
+    shared[0] = 0;
+    long parent = call(FORK);
+    if (parent == 0) {
+        long last = 0;
+        for (int n = 0; n < 3; n++) last = thread(pauses_too, 0, THREAD);
+        wait_for(&shared[0], 3);
+        call(TGKILL, call(GETPID), last, SIGTERM);
+        for (;;) call(PAUSE);
+    }
+    call(WAIT4, parent, &status, 0, 0);
+    return status == SIGTERM;
+}
+
+/* Wakes who waits for `word`, until somebody has been woken. */
+static void wake(volatile u32 *word, long flags)
+{
+    while (call(FUTEX, word, FUTEX_WAKE | flags, 1, 0, 0, 0) == 0) call(YIELD);
+}
+
+/* A child waits for a word as it has it mapped, the parent wakes it by the word as it is mapped here. */
+static int wakes(volatile u32 *mine, volatile u32 *theirs)
+{
+    int status = 0;
+    *mine = 7;
+    long child = call(FORK);
+    if (child == 0) {
+        long slow[2] = {120, 0};
+        call(EXIT_GROUP, (int)-call(FUTEX, theirs, FUTEX_WAIT, 7, slow, 0, 0));
+    }
+    wake(mine, 0);
+    call(WAIT4, child, &status, 0, 0);
+    return status == 0;
+}
+
+static int wakes_in_anonymous_memory(void) { return wakes(shared + 8, shared + 8); }
+
+/* The same file, mapped twice, the second time from another page on. */
+static int wakes_in_a_file(void)
+{
+    long fd = call(MEMFD, "words", 0);
+    if (fd < 0 || call(FTRUNCATE, fd, 4 * PAGE) != 0) return 0;
+    u8 *one = (u8 *)call(MMAP, 0, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    u8 *two = (u8 *)call(MMAP, 0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 2 * PAGE);
+    call(CLOSE, fd);
+    int good = wakes((volatile u32 *)(one + 2 * PAGE + 40), (volatile u32 *)(two + 40));
+    call(MUNMAP, one, 4 * PAGE), call(MUNMAP, two, PAGE);
+    return good;
+}
+
+/* Whoever says that only his own threads use a word wakes no other process, and is not woken by one. */
+static int private_is_private(void)
+{
+    int status = 0;
+    shared[8] = 7, shared[0] = 0;
+    long child = call(FORK);
+    if (child == 0) {
+        long soon[2] = {0, 300000000};
+        __atomic_store_n(&shared[0], 1, __ATOMIC_SEQ_CST);
+        call(EXIT_GROUP, call(FUTEX, shared + 8, FUTEX_WAIT | FUTEX_PRIVATE, 7, soon, 0, 0) == -ETIMEDOUT ? 0 : 1);
+    }
+    wait_for(&shared[0], 1);
+    long woken = 0;
+    while (call(WAIT4, child, &status, WNOHANG, 0) == 0) {
+        woken += call(FUTEX, shared + 8, FUTEX_WAKE, 100, 0, 0, 0);
+        woken += call(FUTEX, shared + 8, FUTEX_WAKE | FUTEX_PRIVATE, 100, 0, 0, 0);
+    }
+    return status == 0 && woken == 0;
+}
+
+/* Those who wait for one word are had to wait for another, by another process. */
+static int requeues(void)
+{
+    int status = 0;
+    shared[8] = 7, shared[16] = 0;
+    long child = call(FORK);
+    if (child == 0) {
+        long slow[2] = {120, 0};
+        call(EXIT_GROUP, (int)-call(FUTEX, shared + 8, FUTEX_WAIT, 7, slow, 0, 0));
+    }
+    while (call(FUTEX, shared + 8, FUTEX_REQUEUE, 0, 1, shared + 16, 0) == 0) call(YIELD);
+    int moved = call(FUTEX, shared + 8, FUTEX_WAKE, 100, 0, 0, 0) == 0;
+    wake(shared + 16, 0);
+    call(WAIT4, child, &status, 0, 0);
+    return moved && status == 0;
+}
+
+static int run(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    shared = (volatile u32 *)call(MMAP, 0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    check("the last thread's status counts", leader_ends_first());
+    check("a signal ends the wait for a vfork", signal_ends_vfork());
+    check("a signal for one thread ends all", signal_ends_all());
+    check("futex in shared memory", wakes_in_anonymous_memory());
+    check("futex in a file, mapped twice", wakes_in_a_file());
+    check("futex of one's own", private_is_private());
+    check("requeued by another process", requeues());
+    say("together: done\n");
+    return bad;
+}
