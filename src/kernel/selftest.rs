@@ -3,6 +3,7 @@
 //! `selftest` in the monitor runs all or one; the option `selftest` on the command line runs them at boot
 //! and ends QEMU with status 33 if all passed, 35 if not.
 
+mod disk;
 mod exercise;
 mod files;
 mod locks;
@@ -111,6 +112,16 @@ pub const TESTS: &[SelfTest] = &[
         name: "files-stress",
         about: "threads in one tree of files, at random, who leave nothing behind",
         run: exercise::stress,
+    },
+    SelfTest {
+        name: "files-disk",
+        about: "the same on a disk, with pages written back and taken away meanwhile",
+        run: disk::write_back,
+    },
+    SelfTest {
+        name: "files-large",
+        about: "a file that is larger than the memory, by several threads",
+        run: disk::larger_than_memory,
     },
     SelfTest {
         name: "files-walk",
@@ -268,6 +279,8 @@ pub const TESTS: &[SelfTest] = &[
 
 /// Those that take seconds: run by their names, or by their group's, and not with all others.
 const LONG: &[&str] = &[
+    "files-disk",
+    "files-large",
     "mm-failures",
     "smp-calls",
     "smp-storm",

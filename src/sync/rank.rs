@@ -97,6 +97,8 @@ ranks! {
         Terminal "terminal",
         // Faults and mmap: takes frames and tables, and waits for pages of files.
         Space "address space",
+        // What keeps a file's pages: copies to and from them.
+        Disk "disk",
     }
     spin {
         SpinOuter "outer experiment",

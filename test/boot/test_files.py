@@ -199,6 +199,23 @@ def exercise(t, smp):
     check("files-fsx: ok" in answer, answer)
 
 
+@test("files-disk", smp=[1, 4])
+def on_a_disk(t, smp):
+    """One file on a disk whose pages are written back and taken away meanwhile: every byte right, every frame back."""
+    guest = t.boot(smp=smp)
+    answer = guest.command("selftest files-disk", timeout=300)
+    check("files-disk: ok" in answer and re.search(r"[1-9]\d* pages written, [1-9]\d* brought", answer), answer)
+
+
+@test("files-large", smp=[2])
+@test("files-large", level="matrix", smp=[1, 4])
+def larger_than_memory(t, smp):
+    """A file that is larger than the memory: who writes is held back, pages are given back, and all of it is right."""
+    guest = t.boot(smp=smp, mem="128M")
+    answer = guest.command("selftest files-large", timeout=600)
+    check("files-large: ok" in answer, answer)
+
+
 @test("files-exercise-short", smp=[4])
 def exercise_short(t, smp):
     """The same for 20,000 steps; a cached walk takes no lock."""

@@ -8,6 +8,8 @@ export PATH=/bin:/sbin:/usr/bin:/usr/sbin TZ=UTC LANG=C
 umask 022
 mkdir -p /tmp/b && cd /tmp/b || exit
 part() { echo "== ($1)"; }
+# A child that is sent a signal before it has become the other program may take it as bash, and end as if nothing had been.
+started() { until [ "$(cat /proc/$1/comm)" = "$2" ]; do :; done; }
 # Lines are read before they are run.
 shopt -s extglob
 
@@ -46,10 +48,10 @@ IFS=: read -r -a parts <<<'a:b::c'; echo "${#parts[@]} ${parts[2]-} ${parts[3]}"
 part pipes
 false | true; echo "${PIPESTATUS[@]}"; set -o pipefail; false | true; echo $?; set +o pipefail; yes | head -n 2; echo "${PIPESTATUS[@]}"; seq 100000 | tail -n 1; shopt -s lastpipe; echo last | read -r last; echo $last; ! true; echo $?; echo x |& cat
 part jobs
-sleep 0.1 & wait $!; echo $?; (exit 5) & wait $!; echo $?; sleep 100 & kill -TERM $!; wait $!; echo $?; for i in 1 2 3; do (sleep 0.$i; exit $i) & done; wait -n; echo $?; wait -n; echo $?; wait; echo $?; wait 1; echo $?
-sleep 50 & jobs | sed 's/  */ /g'; kill %1; wait %1 2>/dev/null; echo $?; disown -a; (sleep 0.05 & wait -n -p who; [ -n "$who" ] && echo told)
+sleep 0.1 & wait $!; echo $?; (exit 5) & wait $!; echo $?; sleep 100 & started $! sleep; kill -TERM $!; wait $!; echo $?; for i in 1 2 3; do (sleep 0.$i; exit $i) & done; wait -n; echo $?; wait -n; echo $?; wait; echo $?; wait 1; echo $?
+sleep 50 & started $! sleep; jobs | sed 's/  */ /g'; kill %1; wait %1 2>/dev/null; echo $?; disown -a; (sleep 0.05 & wait -n -p who; [ -n "$who" ] && echo told)
 part monitor
-set -m; sleep 100 & p=$!; [ "$(cut -d' ' -f5 /proc/$p/stat)" = $p ] && echo own group; kill -STOP $p; wait $p; echo $?; jobs | sed 's/  */ /g'; kill -CONT $p; kill $p; while kill -0 $p 2>/dev/null; do :; done; wait $p; echo $?; set +m
+set -m; sleep 100 & p=$!; started $p sleep; [ "$(cut -d' ' -f5 /proc/$p/stat)" = $p ] && echo own group; kill -STOP $p; wait $p; echo $?; jobs | sed 's/  */ /g'; kill -CONT $p; kill $p; while kill -0 $p 2>/dev/null; do :; done; wait $p; echo $?; set +m
 part coproc
 coproc C { while read -r l; do echo "got $l"; done; }; echo hi >&${C[1]}; read -r -u ${C[0]} back; echo $back; exec {C[1]}>&-; wait $C_PID; echo $?
 part traps

@@ -235,6 +235,11 @@ pub fn set_break(number: usize, on: bool) {
     with(number, |port, _, _| port.set_break(on));
 }
 
+/// Whether the other side has been told to stop, and not to go on since.
+pub fn has_stopped_sender(number: usize) -> bool {
+    with(number, |port, _, _| port.has_stopped_sender()).unwrap_or(false)
+}
+
 /// Whether everything has left.
 pub fn is_idle(number: usize) -> bool {
     with(number, |port, _, _| port.is_idle()).unwrap_or(true)

@@ -249,6 +249,11 @@ impl<R: SerialRegisters> Port<R> {
         status
     }
 
+    /// Whether the other side has been told to stop: the character that says so is in the transmitter, or RTS is low.
+    pub fn has_stopped_sender(&self) -> bool {
+        self.throttled && self.transmit.urgent.is_none()
+    }
+
     /// Whether the terminal's bytes may not go out.
     fn is_blocked(&self) -> bool {
         let Transmit { stopped, xoff, cts_low, held, .. } = self.transmit;

@@ -130,6 +130,60 @@ fn one_file_against_its_bytes() {
     }
 }
 
+/// The same on a disk, whose pages go and come back meanwhile: to be had again they must have been written.
+#[test]
+fn one_file_on_a_disk() {
+    use crate::fs::exercise::disk::{self, Disk};
+    use core::sync::atomic::{AtomicBool, Ordering};
+    let _asked = ask_spaces();
+    prepare();
+    let world = World::new();
+    let disk = Disk::exact(MOST / 4096, std::thread::yield_now).unwrap();
+    let file = disk::open(&disk, &world.user).unwrap();
+    let space = space();
+    map(&space, AT, MapFlags::SHARED, &file);
+    map(&space, AT + MOST as u64, MapFlags::PRIVATE, &file);
+    let mut fsx = Fsx::new(world.caller(), file.clone(), Words(space), 7).unwrap();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let squeezing = scope.spawn(|| {
+            let pages = disk::pages_of(&file);
+            while !over.load(Ordering::Relaxed) {
+                pages.write_back(0..u64::MAX);
+                pages.invalidate(0..u64::MAX);
+                std::thread::yield_now();
+            }
+        });
+        let outcome = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| fsx.run(1500)));
+        over.store(true, Ordering::Relaxed);
+        squeezing.join().unwrap();
+        assert_eq!(outcome.unwrap(), Ok(()));
+    });
+    assert!(disk.writes.load(Ordering::Relaxed) > 0 && disk.reads.load(Ordering::Relaxed) > 0);
+    // All of it comes back from there.
+    let pages = disk::pages_of(&file);
+    file.ops().fsync(&file, false).unwrap();
+    assert_eq!(pages.counts().dirty, 0);
+    assert_eq!(fsx.run(0), Ok(()));
+    disk.set_broken(true);
+    file.write_at(&mut crate::fs::io::From(b"lost"), 0).unwrap();
+    assert_eq!(file.ops().fsync(&file, false), Err(crate::errno::Errno::Eio));
+    assert_eq!(file.ops().fsync(&file, false), Ok(()), "told once");
+}
+
+#[test]
+fn what_was_stamped() {
+    use crate::fs::exercise::disk::{stamp, version};
+    let mut page = [0; 4096];
+    for (number, at) in [(0, 1), (7, 9), (7, 10)] {
+        stamp(number, at, 0, &mut page);
+        assert_eq!((version(number, &page), version(number + 1, &page)), (Some(at), None));
+        let last = core::mem::replace(&mut page[4000], 0x55);
+        assert_eq!(version(number, &page), if last == 0x55 { Some(at) } else { None });
+    }
+    assert_eq!(version(3, &[0; 4096]), Some(0), "never written");
+}
+
 #[test]
 fn many_threads_leave_nothing() {
     let world = World::with_cache(64);

@@ -7,10 +7,12 @@ use crate::arch::x86_64::percpu::copies;
 use crate::arch::x86_64::usercopy;
 use crate::boot::layout::PAGE_SIZE;
 use crate::fs::calls::OpenHow;
-use crate::fs::exercise::fsx::{Fsx, MOST, Window};
+use crate::fs::exercise::fsx::{Fsx, MOST, Window, Wrong};
 use crate::fs::exercise::stress::{Worker, clear};
+use crate::fs::file::File;
 use crate::fs::flags::{AtFlags, MountFlags, OpenFlags};
 use crate::fs::namei::{At, Caller, Last};
+use crate::fs::refs::Ref;
 use crate::fs::super_block::StatFs;
 use crate::fs::{self, mapped, pipe, tmpfs};
 use crate::kernel::user::space::Space;
@@ -30,12 +32,12 @@ const FILE: &[u8] = b"/tmp/exercise/file";
 const STEPS: u64 = 20_000;
 const THREADS: usize = 4;
 
-fn steps() -> u64 {
+pub(super) fn steps() -> u64 {
     boot_info::command_line().number("exercise").ok().flatten().unwrap_or(STEPS)
 }
 
 /// The addresses at which a file is shown, shared and private.
-struct Places([u64; 2]);
+pub(super) struct Places([u64; 2]);
 
 impl Window for Places {
     fn load(&mut self, private: bool, at: usize, to: &mut [u8]) -> bool {
@@ -77,7 +79,7 @@ fn with_tmpfs(test: impl FnOnce(&Caller<'_>) -> Outcome) -> Outcome {
 const OTHERS: u64 = 64;
 
 /// Hardly fewer frames are free after a test than before. There may be more: on many CPUs somebody else may just have ended.
-fn nothing_lost(test: impl FnOnce() -> Outcome) -> Outcome {
+pub(super) fn nothing_lost(test: impl FnOnce() -> Outcome) -> Outcome {
     settle();
     heap::drain_all();
     let before = frames::all_free_frames();
@@ -100,28 +102,38 @@ pub fn fsx() -> Outcome {
 fn one_file(caller: &Caller<'_>) -> Outcome {
     let flags = OpenFlags::CREAT | OpenFlags::RDWR;
     let file = caller.open(At::Cwd, FILE, OpenHow::new(flags.bits(), 0o600)?)?;
+    let outcome = with_fsx(caller, &file, |fsx| said(fsx.run(steps())));
+    caller.unlink(At::Cwd, FILE)?;
+    outcome
+}
+
+/// Runs `test` with an exerciser of an empty file, which is shown at two places meanwhile.
+pub(super) fn with_fsx(
+    caller: &Caller<'_>,
+    file: &Ref<File>,
+    test: impl FnOnce(&mut Fsx<'_, Places>) -> Outcome,
+) -> Outcome {
     let space = Space::new("exercise", &[0x90; PAGE_SIZE as usize], false)?;
     let mut places = [0; 2];
     for (place, flags) in places.iter_mut().zip([MapFlags::SHARED, MapFlags::PRIVATE]) {
         let prot = Prot::READ | Prot::WRITE;
-        let file = Some(mapped::open(&file, 0)?);
+        let file = Some(mapped::open(file, 0)?);
         let want = Mapping { addr: 0, len: MOST as u64, prot, flags, file };
         *place = space.space().map(want)?.span.start;
     }
     let active = space.activate();
-    let made = Fsx::new(*caller, file, Places(places), 1);
-    let outcome = made.map(|mut fsx| fsx.run(steps()));
+    let made = Fsx::new(*caller, file.clone(), Places(places), 1);
+    let outcome = made.map_err(|_| Trouble::Failed("no memory")).and_then(|mut fsx| test(&mut fsx));
     drop(active);
-    drop(space);
-    caller.unlink(At::Cwd, FILE)?;
-    match outcome {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(wrong)) => {
-            error!(target: "selftest", "step {}, byte {}: {}", wrong.step, wrong.at, wrong.what);
-            Err(Trouble::Failed(wrong.what))
-        }
-        Err(_) => Err(Trouble::Failed("no memory")),
-    }
+    outcome
+}
+
+/// What an exerciser has found, told.
+pub(super) fn said(outcome: Result<(), Wrong>) -> Outcome {
+    outcome.map_err(|wrong| {
+        error!(target: "selftest", "step {}, byte {}: {}", wrong.step, wrong.at, wrong.what);
+        Trouble::Failed(wrong.what)
+    })
 }
 
 /// Steps of each thread; then one of them goes wrong, and says so itself.

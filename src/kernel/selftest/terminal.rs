@@ -32,7 +32,6 @@ use crate::tty::termios::layout::TERMIOS2;
 
 const TCGETS2: u32 = 0x802c_542a;
 const TCSETSF2: u32 = 0x402c_542d;
-const FIONREAD: u32 = 0x541b;
 
 /// Names in the cache.
 const NAMES: usize = 64;

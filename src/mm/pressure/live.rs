@@ -5,12 +5,20 @@ use super::super::frame::Owner;
 use super::super::slab::Stats;
 use super::super::{frames, heap};
 use super::{Registry, Shrinker, When};
-use crate::arch::x86_64::percpu;
+use crate::arch::x86_64::{interrupts, percpu, preempt};
 use crate::boot::layout::PAGE_SIZE;
+use crate::platform::{Machine, Platform};
+use crate::sync::parker::{Kernel, Parker};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Pages that are asked for at a time: twice what a CPU fetches.
 pub const BATCH: u64 = 64;
+/// How often that is done for one request, before it is refused. Those who are asked take no lock that somebody has, and what
+/// they give another may take: nothing once is not nothing.
+const ROUNDS: u32 = 16;
+/// From this round on there is a rest before each, if that is allowed.
+const RESTS_FROM: u32 = 4;
+const REST_NS: u64 = 200_000;
 
 static SHRINKERS: Registry = Registry::new();
 /// Memory is low.
@@ -89,32 +97,56 @@ fn relax_now() {
 /// Has about `pages` pages given back, also by those who would rather keep them; returns how many were. None in an
 /// interrupt handler, or if somebody else is at it.
 pub fn reclaim(pages: u64) -> u64 {
-    if percpu::in_interrupt() { 0 } else { ask(pages, When::Refused) }
+    if percpu::in_interrupt() { 0 } else { ask(pages, When::Refused).unwrap_or(0) }
 }
 
-fn ask(pages: u64, when: When) -> u64 {
+/// `None`: somebody else is at it.
+fn ask(pages: u64, when: When) -> Option<u64> {
     if AT_WORK.swap(true, Ordering::Acquire) {
-        return 0;
+        return None;
     }
     let freed = SHRINKERS.reclaim(pages, when);
     AT_WORK.store(false, Ordering::Release);
     RECLAIMED.fetch_add(freed, Ordering::Relaxed);
-    freed
+    Some(freed)
 }
 
-/// Calls `attempt`, and once more if it was refused and something was given back since. What is refused on purpose
-/// (`failalloc=`) stays refused, or nobody would ever see it.
+/// Calls `attempt`, and again as long as it is refused and there may be something to be given back. What is refused on
+/// purpose (`failalloc=`) stays refused, or nobody would ever see it.
 #[inline]
 pub fn persist<R>(attempt: impl Fn() -> Option<R>) -> Option<R> {
     relax();
     let failed = heap::HEAP.fail.failed();
-    attempt().or_else(|| again(failed).then(attempt)?)
+    attempt().or_else(|| again(failed, &attempt))
 }
 
 #[cold]
 #[inline(never)]
-fn again(failed: u64) -> bool {
-    heap::HEAP.fail.failed() == failed && reclaim(BATCH) > 0
+fn again<R>(failed: u64, attempt: &dyn Fn() -> Option<R>) -> Option<R> {
+    if heap::HEAP.fail.failed() != failed || percpu::in_interrupt() {
+        return None;
+    }
+    for round in 0..ROUNDS {
+        if round >= RESTS_FROM {
+            rest();
+        }
+        if ask(BATCH, When::Refused) == Some(0) && SHRINKERS.iter().all(|shrinker| (shrinker.count)() == 0) {
+            return None;
+        }
+        if let Some(found) = attempt() {
+            return Some(found);
+        }
+    }
+    None
+}
+
+/// Lets others go on, who have the locks: by sleeping, unless who asks for memory may not.
+fn rest() {
+    if preempt::depth() == 0 && interrupts::are_on() {
+        Kernel::park(&|| false, Machine::now_ns() + REST_NS);
+    } else {
+        core::hint::spin_loop();
+    }
 }
 
 /// A frame, for whoever may take his time.

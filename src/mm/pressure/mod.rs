@@ -3,7 +3,7 @@
 //! ```text
 //! a CPU fetches frames, and a zone is at its low mark ──► it is noted (want), under the zones' lock
 //!      the next request that may take its time ─────────► BATCH pages from those who keep some (relax)
-//! a request would be refused ───────────────────────────► more of them, the last resorts too; once more (persist)
+//! a request would be refused ───────────────────────────► more of them, the last resorts too; again (persist)
 //!      still nothing, for a call, for the kernel ───────► an error: ENOMEM
 //!      still nothing, for a page fault ─────────────────► somebody has to go (out_of_memory)
 //! ```

@@ -1,6 +1,6 @@
 //! Many bytes over a serial port, while threads keep all CPUs busy: whole, by checksum, whoever is at the other end.
 
-use super::{FIONREAD, World, ask, change, read, write};
+use super::{World, change, read, write};
 use crate::drivers::serial::live;
 use crate::errno::Errno;
 use crate::fs::file::File;
@@ -15,10 +15,10 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Threads that do nothing, and never rest.
 const LOADS: usize = 4;
-/// A stalled reader lets so many bytes through between two stalls, and reads on when so many wait for it: then the
-/// sender was told to stop.
+/// A stalled reader lets so many bytes through between two stalls, and reads on when the sender has been told to stop: by
+/// then fewer than this many wait.
 const STALL_EVERY: usize = 64 << 10;
-const STALLED: u32 = 4096 - 128;
+const STALLED: usize = 4096;
 /// Between two looks of a stalled reader.
 const LOOK_NS: u64 = 1_000_000;
 
@@ -106,8 +106,8 @@ pub fn take(number: usize, bytes: usize, how: How, out: &mut dyn Write) -> Resul
         let (mut got, mut sum, mut buffer) = (0, Crc32::new(), [0; 1024]);
         let mut next_stall = 0;
         while got < bytes {
-            if how.stalls && got >= next_stall && bytes - got >= 2 * STALLED as usize {
-                while ask(file, FIONREAD)? < STALLED {
+            if how.stalls && got >= next_stall && bytes - got >= 2 * STALLED {
+                while !live::has_stopped_sender(number) {
                     sleep_until(Machine::now_ns() + LOOK_NS);
                 }
                 next_stall = got + STALL_EVERY;
