@@ -59,7 +59,7 @@ static SHRINKER: pressure::Shrinker = pressure::Shrinker {
     name: "directory entries",
     when: pressure::When::Low,
     count: || FILES.get().map_or(0, |files| files.cache.counts().entries as u64 / ENTRIES_PER_FRAME),
-    scan: |pages| {
+    scan: |pages, _| {
         let wanted = usize::try_from(pages.saturating_mul(ENTRIES_PER_FRAME)).unwrap_or(usize::MAX);
         FILES.get().map_or(0, |files| files.cache.reclaim(wanted) as u64 / ENTRIES_PER_FRAME)
     },

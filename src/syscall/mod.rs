@@ -14,6 +14,8 @@ pub mod flat;
 pub mod table;
 
 #[cfg(target_os = "none")]
+mod attributes;
+#[cfg(target_os = "none")]
 mod clocks;
 #[cfg(target_os = "none")]
 mod descriptors;

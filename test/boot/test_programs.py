@@ -4,11 +4,17 @@ The shell's own prompt is set to one that cannot be mistaken for anything else. 
 again; what it printed is what stands between.
 """
 
+import os
 import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
 
+from lib import programs
 from lib.guest import plain
 from lib.harness import Skip, check, test
-from tools import initramfs
+from tools import initramfs, qemu
 
 PROMPT = "@@> "
 # What is not there is told of in the log, between what programs print.
@@ -21,7 +27,7 @@ GOES_ON = re.compile("(?<!echo )goes on")
 class Shell:
     """A guest at the shell's prompt."""
 
-    def __init__(self, t, more=None, cmdline=SHELL, program="/bin/sh", **machine):
+    def __init__(self, t, more=None, cmdline=SHELL, program="/bin/sh", timeout=120, **machine):
         busybox, bash = initramfs.programs()
         if busybox is None or bash is None:
             raise Skip("no static busybox and bash here, and none to be fetched")
@@ -30,17 +36,18 @@ class Shell:
         files = {"init": (init.encode(), 0o755)} | (more or {})
         image = initramfs.make(busybox, bash, files)
         self.guest = t.start({"initramfs.img": image}, cmdline=cmdline, **machine)
-        self.guest.expect(PROMPT, timeout=120)
+        self.timeout = timeout
+        self.guest.expect(PROMPT, timeout)
 
-    def run(self, line, timeout=60):
+    def run(self, line, timeout=None):
         """What a command prints."""
         self.guest.send(line + "\n")
         # The line is echoed; then comes what it prints, then the prompt.
         return self.answer(timeout).partition("\n")[2]
 
-    def answer(self, timeout=60):
+    def answer(self, timeout=None):
         start = self.guest.at
-        match = self.guest.expect(PROMPT, timeout)
+        match = self.guest.expect(PROMPT, timeout or self.timeout)
         return plain(self.guest.text[start:match.start()])
 
     def answer_and(self, marker, timeout=60):
@@ -60,7 +67,20 @@ class Shell:
 
 @test("shell", cpu=["qemu64", "max"], machine=["q35", "pc"], smp=[1, 2, 4, 8])
 def shell(t, cpu, machine, smp):
-    shell = Shell(t, cpu=cpu, machine=machine, smp=smp)
+    drive(Shell(t, cpu=cpu, machine=machine, smp=smp), smp)
+
+
+@test("shell-many", level="matrix", smp=[64, 288])
+def shell_on_many_cpus(t, smp):
+    """The same where there are more CPUs than an xAPIC or a word of 64 bits could name."""
+    if smp > 255 and qemu.qemu_version() < (9,):
+        raise Skip("QEMU has no x2APIC mode under TCG before version 9")
+    # As in cpus-many: a CPU that waits by MWAIT is one more thread that never rests.
+    drive(Shell(t, cpu="max,-monitor", smp=smp, mem="1G", timeout=1500), smp)
+
+
+def drive(shell, smp):
+    """Commands, pipes, files, jobs that end, and how many CPUs a program is told of."""
     for line, expected in [
         ("echo one two", "one two\n"),
         ("echo hello | cat | tr a-z A-Z", "HELLO\n"),
@@ -81,6 +101,8 @@ def shell(t, cpu, machine, smp):
         # Wherever there is a CPU; and where the parent may, if that is less.
         ("nproc", f"{smp}\n"),
         ("taskset 1 sh -c 'nproc; (nproc)'", "1\n1\n"),
+        # Some at once, and each comes to an end. 288 on as many CPUs, with two to run them, would take half an hour for the locks.
+        (f"for i in $(seq {min(smp, 32)}); do (:) & done; wait; echo all $?", None),
     ]:
         found = shell.run(line)
         check(expected is None or found == expected, f"{line!r}: {found!r} instead of {expected!r}")
@@ -152,6 +174,50 @@ def bash(t, smp):
     ]:
         found = shell.run(line)
         check(expected is None or found == expected, f"{line!r}: {found!r} instead of {expected!r}")
+
+
+# Programs of this machine's that need an interpreter and libraries, and what they are to print as they print it here.
+DYNAMIC = ["sort -n /etc/numbers", "ls -lR /etc/tree", "sha256sum /etc/numbers", "env -i A=1 /usr/bin/env", "expr 6 \\* 7", "od -c /etc/hostname", "tac /etc/numbers"]
+
+
+@test("dynamic", cpu=["qemu64", "max"], smp=[1, 4])
+def dynamic(t, cpu, smp):
+    """Programs with PT_INTERP: the C library's loader, threads, libraries; they print what they print on the machine that runs this."""
+    own = programs.hosted("dynamic")
+    tools = {line.split()[0]: shutil.which(line.split()[0]) for line in DYNAMIC}
+    if own is None or not shutil.which("ldd") or any(path is None or initramfs.is_static(path) for path in tools.values()):
+        raise Skip("no C library to link with here, or no programs that are linked with one")
+    files = {"bin/dynamic": (own.read_bytes(), 0o755), "etc/numbers": (b"30\n4\n1\n200\n", 0o644)}
+    for path in {own, *map(Path, tools.values())}:
+        found = programs.with_libraries(path)
+        # What is opened later nobody lists.
+        for needed in [*found, *(one.with_name("libm.so.6") for one in found if one.name == "libc.so.6")]:
+            # What is a link to the C library's file here is that file there; a tool keeps its own name, and busybox's links have others.
+            name = f"dyn/{path.name}" if needed == path else str(needed).lstrip("/")
+            files[name] = (needed.resolve().read_bytes(), 0o755)
+    files |= {"etc/tree/one": (b"1\n", 0o644), "etc/tree/sub/two": (b"22\n", 0o600)}
+    shell = Shell(t, files, cpu=cpu, smp=smp)
+    here = subprocess.run([own, "one", "two"], capture_output=True, text=True, check=False)
+    check(here.returncode == 3, here.stdout + here.stderr)
+    found = shell.run("/dyn/dynamic one two; echo status $?", timeout=300)
+    check(found == here.stdout + "status 3\n", f"{found}\ninstead of\n{here.stdout}")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (body, mode) in files.items():
+            if name.startswith("etc/"):
+                path = Path(folder) / name.removeprefix("etc/")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(body)
+                path.chmod(mode)
+        (Path(folder) / "hostname").write_text("sis\n")
+        for line in DYNAMIC:
+            if line.startswith("ls "):
+                # Owners and times are others'.
+                found = shell.run(f"LC_ALL=C /dyn/{line} 2>&1 | cut -c1-10,32-")
+                check(found.count("-rw-r--r--") == 1 and found.count("-rw-------") == 1 and "rror" not in found and "unction" not in found, found)
+                continue
+            wanted = subprocess.run(line.replace("/etc/", ""), shell=True, cwd=folder, capture_output=True, text=True, check=True, env={"LC_ALL": "C", "PATH": os.environ["PATH"]}).stdout
+            found = shell.run(f"cd /etc; LC_ALL=C /dyn/{line.replace('/etc/', '')}")
+            check(found == wanted, f"{line}: {found!r} instead of {wanted!r}")
 
 
 @test("init-ends", how=["exit", "signal", "missing", "damaged"])

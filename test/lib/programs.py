@@ -46,3 +46,27 @@ def program(name):
             subprocess.run(["gcc", *FLAGS, f"-I{folder}", f"-I{SOURCES}", sources[0], "-o", partial], check=True)
             partial.replace(output)
     return output.read_bytes()
+
+
+def hosted(name):
+    """A program of test/programs that is linked with this machine's C library, as a path; None if that has no headers here."""
+    source = SOURCES / f"{name}.c"
+    place = BUILT / hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+    output = place / name
+    if not output.exists():
+        place.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place) as folder:
+            partial = Path(folder) / name
+            built = subprocess.run(["gcc", "-O2", "-Wall", "-Wextra", "-fPIE", "-pie", source, "-o", partial, "-lpthread", "-ldl"], capture_output=True, text=True, check=False)
+            if "stdio.h: No such file" in built.stderr or "dlfcn.h: No such file" in built.stderr:
+                return None
+            if built.returncode:
+                raise RuntimeError(built.stderr)
+            partial.replace(output)
+    return output
+
+
+def with_libraries(path):
+    """Files that a program for the C library's loader needs: itself, the loader, the libraries. Where they are here: there."""
+    listed = subprocess.run(["ldd", path], capture_output=True, text=True, check=True).stdout
+    return [Path(path), *(Path(found) for found in re.findall(r"(/\S+) \(0x", listed))]

@@ -70,7 +70,7 @@ impl Total {
 pub(super) trait Member: Send + Sync {
     /// Takes out up to `goal` clean pages that nobody uses; returns how many, and whether it is the next one's turn. Does
     /// not sleep, nor wait for a lock.
-    fn reclaim(&self, goal: u64) -> (u64, bool);
+    fn reclaim(&self, goal: u64, waits: bool) -> (u64, bool);
     /// Writes up to `budget` dirty pages; returns how many.
     fn write_some(&self, budget: u64) -> u64;
     /// Writes all of them, and waits.
@@ -492,23 +492,33 @@ impl<E: Env> Cache<E> {
     /// Gives back about `goal` clean pages that have not been used lately; returns how many. Does not sleep, allocates
     /// nothing, and waits for no lock: whoever asks may hold one.
     pub fn reclaim(&self, goal: u64) -> u64 {
+        self.give_back(goal, false)
+    }
+
+    /// The same for who holds no lock that spins: it waits for those.
+    pub fn reclaim_waiting(&self, goal: u64) -> u64 {
+        self.give_back(goal, true)
+    }
+
+    fn give_back(&self, goal: u64, waits: bool) -> u64 {
+        let list = || if waits { Some(self.list.lock()) } else { self.list.try_lock() };
         let mut freed = 0;
         // Three times around at most: after two, whoever is passed over is used, or was used in between.
-        let Some(mut left) = self.list.try_lock().map(|list| 3 * list.members.len()) else { return 0 };
+        let Some(mut left) = list().map(|list| 3 * list.members.len()) else { return 0 };
         while freed < goal && left != 0 {
-            let Some(list) = self.list.try_lock() else { break };
-            if list.members.is_empty() {
+            let Some(list_now) = list() else { break };
+            if list_now.members.is_empty() {
                 break;
             }
-            let at = list.hand % list.members.len();
-            let busy = Busy::new(list.members[at], &self.leaving);
-            drop(list);
-            let (some, next) = busy.get().reclaim(goal - freed);
+            let at = list_now.hand % list_now.members.len();
+            let busy = Busy::new(list_now.members[at], &self.leaving);
+            drop(list_now);
+            let (some, next) = busy.get().reclaim(goal - freed, waits);
             freed += some;
             if next {
                 left -= 1;
-                let Some(mut list) = self.list.try_lock() else { break };
-                list.hand = at + 1;
+                let Some(mut list_now) = list() else { break };
+                list_now.hand = at + 1;
             }
         }
         self.total.reclaimed.fetch_add(freed, Ordering::Relaxed);

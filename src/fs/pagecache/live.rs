@@ -47,7 +47,10 @@ static SHRINKER: pressure::Shrinker = pressure::Shrinker {
     name: "page cache",
     when: pressure::When::Low,
     count: || CACHE.reclaimable(),
-    scan: |pages| CACHE.reclaim(pages),
+    scan: |pages, manner| match manner {
+        pressure::Manner::Passing => CACHE.reclaim(pages),
+        pressure::Manner::Waiting => CACHE.reclaim_waiting(pages),
+    },
 };
 
 /// Once, after the heap: from here on pages are given back when memory is short. False if there is no place for one more

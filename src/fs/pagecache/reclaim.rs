@@ -22,15 +22,15 @@ const LEAVES: usize = 16;
 
 impl<E: Env, B: Backing> Inner<E, B> {
     /// The hand goes on, through this file's pages, until `goal` of them are given back, or to the last. Returns how many
-    /// were, and whether it is the next file's turn. Waits for nothing.
-    pub fn reclaim_some(&self, goal: u64) -> (u64, bool) {
+    /// were, and whether it is the next file's turn. Waits for nothing, or for the lock if it `waits`.
+    pub fn reclaim_some(&self, goal: u64, waits: bool) -> (u64, bool) {
         let mut freed = 0;
         while freed < goal {
             let mut batch = Batch::new(self.env());
             let most = (goal - freed).min(super::state::RUN as u64) as usize;
-            let Some(at_end) = self.try_change(|pages| self.turn(pages, &mut batch, most)) else {
-                return (freed, true);
-            };
+            let mut turn = |pages: &mut Pages| self.turn(pages, &mut batch, most);
+            let at_end = if waits { Some(self.change(&mut turn)) } else { self.try_change(&mut turn) };
+            let Some(at_end) = at_end else { return (freed, true) };
             freed += batch.len() as u64;
             if at_end {
                 return (freed, true);

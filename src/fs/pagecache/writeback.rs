@@ -182,8 +182,8 @@ fn mark_to_write(pages: &mut Pages, from: &mut u64, end: u64) -> bool {
 }
 
 impl<E: Env, B: Backing> Member for Inner<E, B> {
-    fn reclaim(&self, goal: u64) -> (u64, bool) {
-        self.reclaim_some(goal)
+    fn reclaim(&self, goal: u64, waits: bool) -> (u64, bool) {
+        self.reclaim_some(goal, waits)
     }
 
     fn write_some(&self, budget: u64) -> u64 {

@@ -4,27 +4,25 @@ use super::super::addr::Frame;
 use super::super::frame::Owner;
 use super::super::slab::Stats;
 use super::super::{frames, heap};
-use super::{Registry, Shrinker, When};
+use super::{Manner, Registry, Shrinker, When};
 use crate::arch::x86_64::{interrupts, percpu, preempt};
 use crate::boot::layout::PAGE_SIZE;
-use crate::platform::{Machine, Platform};
 use crate::sync::parker::{Kernel, Parker};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use crate::sync::{Mutex, Rank};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Pages that are asked for at a time: twice what a CPU fetches.
 pub const BATCH: u64 = 64;
-/// How often that is done for one request, before it is refused. Those who are asked take no lock that somebody has, and what
-/// they give another may take: nothing once is not nothing.
+/// How often that is done for one request, before it is refused: what was given back another may have taken.
 const ROUNDS: u32 = 16;
-/// From this round on there is a rest before each, if that is allowed.
-const RESTS_FROM: u32 = 4;
-const REST_NS: u64 = 200_000;
 
 static SHRINKERS: Registry = Registry::new();
 /// Memory is low.
 static WANTED: AtomicBool = AtomicBool::new(false);
-/// Somebody is giving memory back.
-static AT_WORK: AtomicBool = AtomicBool::new(false);
+/// Whose turn it is to have memory given back.
+static TURN: Mutex<()> = Mutex::new(Rank::Reclaim, ());
+/// The task that has it; 0 if none.
+static AT_WORK: AtomicUsize = AtomicUsize::new(0);
 /// Pages given back since the start.
 static RECLAIMED: AtomicU64 = AtomicU64::new(0);
 
@@ -36,7 +34,7 @@ static HEAP: Shrinker = Shrinker {
         heap::HEAP.stats().map(empty).sum::<u64>() / PAGE_SIZE
     },
     // All of it: a cache keeps one empty slab.
-    scan: |_| heap::shrink() as u64,
+    scan: |_, _| heap::shrink() as u64,
 };
 
 /// What all CPUs have at hand. They are interrupted for that, so not before a request would be refused.
@@ -44,7 +42,7 @@ static AT_HAND: Shrinker = Shrinker {
     name: "at hand",
     when: When::Refused,
     count: frames::cached_frames,
-    scan: |_| {
+    scan: |_, _| {
         heap::drain_all();
         let (freed, cached) = (heap::shrink() as u64, frames::cached_frames());
         frames::flush_all_caches();
@@ -90,7 +88,7 @@ pub fn relax() {
 #[inline(never)]
 fn relax_now() {
     if !percpu::in_interrupt() && WANTED.swap(false, Ordering::Relaxed) {
-        ask(BATCH, When::Low);
+        let _ = ask(BATCH, When::Low);
     }
 }
 
@@ -100,13 +98,20 @@ pub fn reclaim(pages: u64) -> u64 {
     if percpu::in_interrupt() { 0 } else { ask(pages, When::Refused).unwrap_or(0) }
 }
 
-/// `None`: somebody else is at it.
+/// `None`: somebody else is at it, and who asks may not wait for him; or it is who asks himself.
 fn ask(pages: u64, when: When) -> Option<u64> {
-    if AT_WORK.swap(true, Ordering::Acquire) {
+    // Who holds a lock that spins, or has interrupts off, takes what is to be had at once. All others wait for their turn, and
+    // for what others have locked: while those go on, what they hold is not lost, and a refusal would be a lie.
+    let manner =
+        if preempt::depth() == 0 && interrupts::are_on() { Manner::Waiting } else { Manner::Passing };
+    let me = Kernel::number(Kernel::current());
+    if AT_WORK.load(Ordering::Relaxed) == me {
         return None;
     }
-    let freed = SHRINKERS.reclaim(pages, when);
-    AT_WORK.store(false, Ordering::Release);
+    let _turn = if manner == Manner::Waiting { TURN.lock() } else { TURN.try_lock()? };
+    AT_WORK.store(me, Ordering::Relaxed);
+    let freed = SHRINKERS.reclaim(pages, when, manner);
+    AT_WORK.store(0, Ordering::Relaxed);
     RECLAIMED.fetch_add(freed, Ordering::Relaxed);
     Some(freed)
 }
@@ -126,10 +131,7 @@ fn again<R>(failed: u64, attempt: &dyn Fn() -> Option<R>) -> Option<R> {
     if heap::HEAP.fail.failed() != failed || percpu::in_interrupt() {
         return None;
     }
-    for round in 0..ROUNDS {
-        if round >= RESTS_FROM {
-            rest();
-        }
+    for _ in 0..ROUNDS {
         if ask(BATCH, When::Refused) == Some(0) && SHRINKERS.iter().all(|shrinker| (shrinker.count)() == 0) {
             return None;
         }
@@ -138,15 +140,6 @@ fn again<R>(failed: u64, attempt: &dyn Fn() -> Option<R>) -> Option<R> {
         }
     }
     None
-}
-
-/// Lets others go on, who have the locks: by sleeping, unless who asks for memory may not.
-fn rest() {
-    if preempt::depth() == 0 && interrupts::are_on() {
-        Kernel::park(&|| false, Machine::now_ns() + REST_NS);
-    } else {
-        core::hint::spin_loop();
-    }
 }
 
 /// A frame, for whoever may take his time.

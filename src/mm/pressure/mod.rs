@@ -23,6 +23,6 @@ mod victim;
 
 #[cfg(target_os = "none")]
 pub use live::{allocate_frame, for_each, init, persist, reclaim, reclaimed, register, relax, want};
-pub use registry::{Registry, Shrinker, When};
+pub use registry::{Manner, Registry, Shrinker, When};
 #[cfg(target_os = "none")]
 pub use victim::{Victim, out_of_memory, set_victim_chooser};

@@ -5,8 +5,9 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 /// Somebody who keeps memory that he could do without.
 ///
-/// Both functions are called in the middle of a request for memory, so whoever asks may hold any lock: they take locks
-/// only if nobody has them, or such as are never held over a request. They wait for nothing, and allocate nothing.
+/// Both functions are called in the middle of a request for memory, so whoever asks may hold locks. They take such as are never
+/// held over a request; others only if nobody has them, or, [`Manner::Waiting`], as who asks has none that spins. They do not
+/// sleep, and allocate nothing.
 #[derive(Debug)]
 pub struct Shrinker {
     pub name: &'static str,
@@ -14,7 +15,16 @@ pub struct Shrinker {
     /// Pages that it could give back, roughly.
     pub count: fn() -> u64,
     /// Gives back about as many pages as it is told, or as it has; returns how many.
-    pub scan: fn(u64) -> u64,
+    pub scan: fn(u64, Manner) -> u64,
+}
+
+/// What is done about a lock that somebody has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// It is passed over, with what it protects.
+    Passing,
+    /// It is waited for, if it spins.
+    Waiting,
 }
 
 /// From when on somebody is asked.
@@ -58,7 +68,7 @@ impl Registry {
 
     /// Asks for `goal` pages: first each for its share, by what it has, then the first ones for what is missing. Each
     /// is asked twice at most. Returns how many came.
-    pub fn reclaim(&self, goal: u64, when: When) -> u64 {
+    pub fn reclaim(&self, goal: u64, when: When, manner: Manner) -> u64 {
         let asked = || self.iter().filter(|shrinker| shrinker.when <= when);
         let mut counts = [0; SHRINKERS_MAX];
         for (count, shrinker) in counts.iter_mut().zip(asked()) {
@@ -71,13 +81,13 @@ impl Registry {
                 return freed;
             }
             let share = (u128::from(goal) * u128::from(count)).div_ceil(u128::from(total));
-            freed = freed.saturating_add((shrinker.scan)(count.min(share as u64)));
+            freed = freed.saturating_add((shrinker.scan)(count.min(share as u64), manner));
         }
         for shrinker in asked() {
             if freed >= goal {
                 break;
             }
-            freed = freed.saturating_add((shrinker.scan)(goal - freed));
+            freed = freed.saturating_add((shrinker.scan)(goal - freed, manner));
         }
         freed
     }
@@ -112,20 +122,20 @@ mod tests {
             name: "large",
             when: When::Low,
             count: || LARGE.load(Ordering::Relaxed),
-            scan: |pages| take(&LARGE, pages),
+            scan: |pages, _| take(&LARGE, pages),
         },
         Shrinker {
             name: "small",
             when: When::Low,
             // It has more than it believes.
             count: || SMALL.load(Ordering::Relaxed) / 2,
-            scan: |pages| take(&SMALL, pages),
+            scan: |pages, _| take(&SMALL, pages),
         },
         Shrinker {
             name: "last",
             when: When::Refused,
             count: || LAST.load(Ordering::Relaxed),
-            scan: |pages| take(&LAST, pages),
+            scan: |pages, _| take(&LAST, pages),
         },
     ];
 
@@ -141,23 +151,25 @@ mod tests {
 
     #[test]
     fn each_gives_its_share() {
-        let left = with([300, 200, 50], |registry| assert_eq!(registry.reclaim(40, When::Low), 40));
+        let left =
+            with([300, 200, 50], |registry| assert_eq!(registry.reclaim(40, When::Low, Manner::Passing), 40));
         assert_eq!(left, [270, 190, 50], "by 300 and 100 that they say they have");
     }
 
     #[test]
     fn what_is_missing_comes_from_whoever_has_it() {
-        let left = with([1, 200, 50], |registry| assert_eq!(registry.reclaim(150, When::Low), 150));
+        let left =
+            with([1, 200, 50], |registry| assert_eq!(registry.reclaim(150, When::Low, Manner::Passing), 150));
         assert_eq!(left, [0, 51, 50]);
     }
 
     #[test]
     fn the_last_resort_is_asked_last() {
         let left = with([1, 2, 50], |registry| {
-            assert_eq!(registry.reclaim(30, When::Low), 3);
-            assert_eq!(registry.reclaim(30, When::Refused), 30);
-            assert_eq!(registry.reclaim(30, When::Refused), 20, "there is no more");
-            assert_eq!(registry.reclaim(0, When::Refused), 0);
+            assert_eq!(registry.reclaim(30, When::Low, Manner::Passing), 3);
+            assert_eq!(registry.reclaim(30, When::Refused, Manner::Passing), 30);
+            assert_eq!(registry.reclaim(30, When::Refused, Manner::Passing), 20, "there is no more");
+            assert_eq!(registry.reclaim(0, When::Refused, Manner::Passing), 0);
         });
         assert_eq!(left, [0; 3]);
     }
@@ -165,7 +177,7 @@ mod tests {
     #[test]
     fn sums_that_wrap_elsewhere() {
         let left = with([u64::MAX, 0, u64::MAX], |registry| {
-            assert!(registry.reclaim(u64::MAX, When::Refused) == u64::MAX);
+            assert!(registry.reclaim(u64::MAX, When::Refused, Manner::Passing) == u64::MAX);
         });
         assert!(left[0] < u64::MAX);
     }
