@@ -1,5 +1,6 @@
 //! `clone`: another thread, or another process.
 
+use super::cpu_time;
 use super::limits::Resource;
 use super::process::{Memory, Parts, Process, TREE, Task, Vfork};
 use super::run::Begin;
@@ -198,6 +199,9 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
         return Err(error);
     }
     number.keep();
+    if !is_thread {
+        cpu_time::watch(&new.process);
+    }
     if let Some(waiting) = waiting {
         waiting.wait(task);
     }

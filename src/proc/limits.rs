@@ -2,6 +2,7 @@
 //!
 //! Source: getrlimit(2); Linux's first values.
 
+use super::signal::Signal;
 use crate::errno::Errno;
 
 /// No limit (`RLIM_INFINITY`).
@@ -59,6 +60,37 @@ impl Resource {
 pub struct Limit {
     pub soft: u64,
     pub hard: u64,
+}
+
+/// What is to be done about a process that has used so much CPU time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Due {
+    pub signal: Option<Signal>,
+    /// Its limit from now on: it is told again a second later.
+    pub limit: Limit,
+    /// Until there is something to be done again; `None` for never.
+    pub left_ns: Option<u64>,
+}
+
+impl Limit {
+    /// As `RLIMIT_CPU`, in seconds: SIGXCPU at the one, and each second then; SIGKILL at the other.
+    pub const fn due(self, used_ns: u64) -> Due {
+        const SECOND_NS: u64 = 1_000_000_000;
+        if self.hard != INFINITY && used_ns >= self.hard.saturating_mul(SECOND_NS) {
+            return Due { signal: Some(Signal::KILL), limit: self, left_ns: None };
+        }
+        let (mut signal, mut limit) = (None, self);
+        if self.soft != INFINITY && used_ns >= self.soft.saturating_mul(SECOND_NS) {
+            signal = Some(Signal::XCPU);
+            limit.soft += 1;
+        }
+        let first = if limit.soft < limit.hard { limit.soft } else { limit.hard };
+        let left_ns = match first {
+            INFINITY => None,
+            first => Some(first.saturating_mul(SECOND_NS).saturating_sub(used_ns)),
+        };
+        Due { signal, limit, left_ns }
+    }
 }
 
 /// All of them.
@@ -122,6 +154,32 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn told_each_second_and_then_ended() {
+        let limit = |soft, hard| Limit { soft, hard };
+        let ms = |ms: u64| ms * 1_000_000;
+        for (before, used, signal, after, left) in [
+            (limit(INFINITY, INFINITY), ms(1 << 20), None, limit(INFINITY, INFINITY), None),
+            (limit(1, 3), ms(999), None, limit(1, 3), Some(ms(1))),
+            (limit(1, 3), ms(1000), Some(Signal::XCPU), limit(2, 3), Some(ms(1000))),
+            (limit(2, 3), ms(2500), Some(Signal::XCPU), limit(3, 3), Some(ms(500))),
+            (limit(3, 3), ms(3000), Some(Signal::KILL), limit(3, 3), None),
+            (limit(1, 1), ms(1000), Some(Signal::KILL), limit(1, 1), None),
+            (limit(INFINITY, 2), ms(500), None, limit(INFINITY, 2), Some(ms(1500))),
+            (limit(1, INFINITY), ms(5000), Some(Signal::XCPU), limit(2, INFINITY), Some(0)),
+            (
+                limit(u64::MAX - 1, INFINITY),
+                ms(5000),
+                None,
+                limit(u64::MAX - 1, INFINITY),
+                Some(u64::MAX - ms(5000)),
+            ),
+        ] {
+            let expected = Due { signal, limit: after, left_ns: left };
+            assert_eq!(before.due(used), expected, "{before:?}, {used} ns used");
+        }
+    }
 
     #[test]
     fn only_user_0_raises_the_most() {

@@ -27,6 +27,8 @@ pub mod alarm;
 #[cfg(target_os = "none")]
 pub mod clone;
 #[cfg(target_os = "none")]
+pub mod cpu_time;
+#[cfg(target_os = "none")]
 pub mod deliver;
 #[cfg(target_os = "none")]
 pub mod end;

@@ -32,7 +32,7 @@ use crate::fs::namei::Caller;
 use crate::fs::refs::{Last, Part, Ref, Slot};
 use crate::fs::super_block::FsType;
 use crate::mm::space::live::UserSpace;
-use crate::proc::limits::Limits;
+use crate::proc::limits::{Limits, Resource};
 use crate::sync::irq_lock::IrqGuard;
 use crate::sync::parker::NEVER;
 use crate::sync::{IrqLock, Rank, SpinLock, WaitQueue};
@@ -191,6 +191,8 @@ pub struct Process {
     pub io_priority: AtomicU32,
     /// No execve gives it rights that it does not have (`PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: AtomicBool,
+    /// How many signals may wait in one queue: `RLIMIT_SIGPENDING`, for who asks in an interrupt handler.
+    queue_limit: AtomicU32,
     /// How often it has had other memory.
     pub images: AtomicU64,
     pub timer: IrqLock<super::alarm::Alarm>,
@@ -307,6 +309,7 @@ impl Standing {
 impl Process {
     pub fn new(pid: u32, parts: Parts) -> Result<Ref<Self>> {
         static MADE: AtomicU64 = AtomicU64::new(0);
+        let queue_limit = parts.limits.soft(Resource::SignalsPending);
         Ref::new(Self {
             pid,
             serial: MADE.fetch_add(1, Ordering::Relaxed),
@@ -339,9 +342,19 @@ impl Process {
             personality: AtomicU32::new(0),
             io_priority: AtomicU32::new(0),
             no_new_privileges: AtomicBool::new(false),
+            queue_limit: AtomicU32::new(u32::try_from(queue_limit).unwrap_or(u32::MAX)),
             images: AtomicU64::new(0),
             timer: IrqLock::new(Rank::ProcessTimer, super::alarm::Alarm::NONE),
         })
+    }
+
+    /// How many signals may wait in one queue.
+    pub fn queue_limit(&self) -> usize {
+        self.queue_limit.load(Ordering::Relaxed) as usize
+    }
+
+    pub fn set_queue_limit(&self, limit: u64) {
+        self.queue_limit.store(u32::try_from(limit).unwrap_or(u32::MAX), Ordering::Relaxed);
     }
 
     pub fn group(&self) -> IrqGuard<'_, Group> {

@@ -16,7 +16,7 @@ use crate::fs::Result;
 use crate::fs::refs::Ref;
 use crate::task::thread;
 
-/// Signals that wait in one queue, at most. A user's limit would be `RLIMIT_SIGPENDING`.
+/// Signals that wait in one queue, at most, whatever `RLIMIT_SIGPENDING` says: a queue is not to take the heap.
 const QUEUED_MAX: usize = 1024;
 
 /// Sends a signal to a process: one of its threads takes it.
@@ -77,6 +77,7 @@ fn take_back(process: &Process, group: &mut Group, signal: Signal) -> bool {
 /// Into a queue, and somebody is told.
 fn put(process: &Process, group: &mut Group, task: Option<&Task>, info: Info) -> Result<()> {
     let signal = info.signal();
+    let most = process.queue_limit().min(QUEUED_MAX);
     let first_mask = match task {
         Some(task) => task.signals.lock().mask,
         None => group.iter().last().map(|one| one.signals.lock().mask).unwrap_or_default(),
@@ -88,7 +89,7 @@ fn put(process: &Process, group: &mut Group, task: Option<&Task>, info: Info) ->
         Some(task) => {
             {
                 let mut mine = task.signals.lock();
-                let charge = (!mine.pending.is_full(QUEUED_MAX)).then_some(());
+                let charge = (!mine.pending.is_full(most)).then_some(());
                 mine.pending.push(info, charge, true)?;
             }
             let who = candidate(task);
@@ -100,7 +101,7 @@ fn put(process: &Process, group: &mut Group, task: Option<&Task>, info: Info) ->
             }
         }
         None => {
-            let charge = (!group.pending.is_full(QUEUED_MAX)).then_some(());
+            let charge = (!group.pending.is_full(most)).then_some(());
             group.pending.push(info, charge, true)?;
             let picked = send::pick(signal, group.iter().map(candidate));
             if let Some(task) = picked.and_then(|found| group.iter().nth(found)) {

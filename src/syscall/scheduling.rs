@@ -8,6 +8,7 @@ use crate::errno::Errno;
 use crate::fs::Result;
 use crate::fs::refs::Ref;
 use crate::platform::{Machine, Platform};
+use crate::proc::cpu_time;
 use crate::proc::futex::{self as words, Word};
 use crate::proc::limits::{Limit, Resource};
 use crate::proc::process::{Process, TREE, Task};
@@ -153,9 +154,17 @@ fn set_policy(call: &Call<'_>, tid: u64, policy: Option<u64>, from: u64) -> Resu
         (SCHED_RR, 1..=99) => Policy::RoundRobin(priority as u8),
         _ => return Err(Errno::Einval),
     };
-    let is_urgent = matches!(policy, Policy::Fifo(_) | Policy::RoundRobin(_));
-    if is_urgent && call.process().credentials().effective_uid != 0 {
-        return Err(Errno::Eperm);
+    if call.process().credentials().effective_uid != 0 {
+        let before = thread.policy();
+        let allowed = process.limits.lock().soft(Resource::RealTimePriority);
+        let urgency = |policy: Policy| match policy {
+            Policy::Fifo(priority) | Policy::RoundRobin(priority) => u64::from(priority),
+            _ => 0,
+        };
+        let (is_other, more) = (number_of(policy) != number_of(before), urgency(policy) > urgency(before));
+        if urgency(policy) > 0 && (is_other && allowed == 0 || more && urgency(policy) > allowed) {
+            return Err(Errno::Eperm);
+        }
     }
     schedule::set_policy(&thread, policy);
     Ok(0)
@@ -221,7 +230,10 @@ pub fn setpriority(call: &mut Call<'_>, [which, who, value, ..]: Arguments) -> R
     let wanted = (value as i32).clamp(-20, 19) as i8;
     for (process, thread) in meant(call, which, who)? {
         may_change(call, &process)?;
-        if wanted < nice(&thread) && call.process().credentials().effective_uid != 0 {
+        // RLIMIT_NICE counts from 1, which is 19, to 40, which is -20.
+        let allowed = process.limits.lock().soft(Resource::Nice);
+        let is_allowed = (20 - i64::from(wanted)) as u64 <= allowed;
+        if wanted < nice(&thread) && !is_allowed && call.process().credentials().effective_uid != 0 {
             return Err(Errno::Eacces);
         }
         match thread.policy() {
@@ -269,6 +281,8 @@ pub fn prlimit64(call: &mut Call<'_>, [pid, resource, new, old, ..]: Arguments) 
         let mut limits = process.limits.lock();
         let before = limits.get(resource);
         if let Some([soft, hard]) = wanted {
+            // No second at all would be the end before the program hears of it.
+            let soft = if resource == Resource::Cpu && soft == 0 && hard > 0 { 1 } else { soft };
             limits.set(resource, Limit { soft, hard }, privileged)?;
         }
         before
@@ -282,7 +296,7 @@ pub fn prlimit64(call: &mut Call<'_>, [pid, resource, new, old, ..]: Arguments) 
     Ok(0)
 }
 
-/// Limits of memory are the memory's own.
+/// Limits of memory are the memory's own, and others are kept where they are asked for.
 fn new_bounds(process: &Process) {
     let limits = *process.limits.lock();
     let bounds = crate::mm::vma::space::Limits {
@@ -294,6 +308,8 @@ fn new_bounds(process: &Process) {
     if let Some(memory) = process.memory() {
         memory.space.set_limits(bounds);
     }
+    process.set_queue_limit(limits.soft(Resource::SignalsPending));
+    cpu_time::watch(process);
 }
 
 /// struct rusage: user and system time, then counts that are not kept.

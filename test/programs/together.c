@@ -1,4 +1,4 @@
-/* together.c: threads and processes that share something: who ends whom, and who wakes whom.
+/* together.c: threads and processes that share something: who ends whom, and who wakes whom; and what limits do.
  *
  *     together
  *
@@ -202,6 +202,97 @@ static int requeues(void)
     return moved && status == 0;
 }
 
+/* ---- limits ---- */
+
+enum { LIMIT_CPU = 0, LIMIT_SIGPENDING = 11, LIMIT_NICE = 13, LIMIT_RTPRIO = 14, SETPRIORITY = 141, SETSCHEDULER = 144, FIFO = 1, SIGXCPU = 24, SIGRT = 40, EACCES = 13 };
+
+struct action { void *handler; u64 flags; void *restorer; u64 mask; };
+extern char leave[];
+__asm__("leave: mov $15, %eax\n syscall\n ud2");
+
+static void counted(int signal) { (void)signal; shared[32]++; }
+
+static void limit(int which, u64 soft, u64 hard)
+{
+    u64 both[2] = {soft, hard};
+    call(SETRLIMIT, which, both);
+}
+
+/* Told after a second of CPU time and after two, ended after three; its child begins anew. */
+static int cpu_time_ends(void)
+{
+    int status = 0;
+    shared[32] = 0;
+    long child = call(FORK);
+    if (child == 0) {
+        struct action action = {counted, 0x04000000, leave, 0};
+        call(SIGACTION, SIGXCPU, &action, 0, 8);
+        limit(LIMIT_CPU, 1, 3);
+        for (;;) {}
+    }
+    call(WAIT4, child, &status, 0, 0);
+    return status == SIGKILL && shared[32] == 2;
+}
+
+/* One without a handler is ended by what tells it; one that sleeps has used nothing. */
+static int cpu_time_is_not_the_clocks(void)
+{
+    int spun = 0, slept = 0;
+    long spins = call(FORK);
+    if (spins == 0) {
+        limit(LIMIT_CPU, 1, ~0UL);
+        for (;;) {}
+    }
+    long sleeps = call(FORK);
+    if (sleeps == 0) {
+        long moment[2] = {1, 200000000};
+        limit(LIMIT_CPU, 1, 1);
+        call(NANOSLEEP, moment, 0);
+        call(EXIT_GROUP, 4);
+    }
+    call(WAIT4, spins, &spun, 0, 0);
+    call(WAIT4, sleeps, &slept, 0, 0);
+    return (spun & 127) == SIGXCPU && slept == 4 << 8;
+}
+
+/* Of signals that are queued so many wait, and no more. */
+static int signals_wait(void)
+{
+    u64 mask = 1UL << (SIGRT - 1);
+    long info[16] = {0}, done = 0, refused = 0;
+    long child = call(FORK);
+    if (child == 0) {
+        call(SIGPROCMASK, 0, &mask, 0, 8);
+        limit(LIMIT_SIGPENDING, 3, 3);
+        ((int *)info)[2] = -1; /* si_code: SI_QUEUE */
+        for (int n = 0; n < 6; n++) {
+            long got = call(SIGQUEUEINFO, call(GETPID), SIGRT, info);
+            done += got == 0, refused += got == -EAGAIN;
+        }
+        call(EXIT_GROUP, done <= 3 && refused == 6 - done ? 0 : 1);
+    }
+    int status = 1;
+    call(WAIT4, child, &status, 0, 0);
+    return status == 0;
+}
+
+/* Whoever is not user 0 is as urgent as his limits let him. */
+static int urgency(void)
+{
+    long child = call(FORK);
+    if (child == 0) {
+        int ten = 10, eleven = 11;
+        limit(LIMIT_NICE, 25, 25), limit(LIMIT_RTPRIO, 10, 10);
+        call(SETUID, 65534);
+        int good = call(SETPRIORITY, 0, 0, -5) == 0 && call(SETPRIORITY, 0, 0, -6) == -EACCES && call(SETPRIORITY, 0, 0, 3) == 0 && call(SETPRIORITY, 0, 0, 1) == 0;
+        good &= call(SETSCHEDULER, 0, FIFO, &eleven) == -EPERM && call(SETSCHEDULER, 0, FIFO, &ten) == 0;
+        call(EXIT_GROUP, !good);
+    }
+    int status = 1;
+    call(WAIT4, child, &status, 0, 0);
+    return status == 0;
+}
+
 static int run(int argc, char **argv)
 {
     (void)argc, (void)argv;
@@ -213,6 +304,10 @@ static int run(int argc, char **argv)
     check("futex in a file, mapped twice", wakes_in_a_file());
     check("futex of one's own", private_is_private());
     check("requeued by another process", requeues());
+    check("signals that may wait", signals_wait());
+    check("urgency by limits", urgency());
+    check("CPU time that is used up", cpu_time_ends());
+    check("CPU time is not the clock's", cpu_time_is_not_the_clocks());
     say("together: done\n");
     return bad;
 }

@@ -48,13 +48,15 @@ impl List {
 pub struct Pending<C> {
     set: SigSet,
     slots: Vec<Slot<C>>,
+    /// Slots that are in no free list.
+    used: usize,
     free: u32,
     lists: [List; SIGNALS],
 }
 
 impl<C> Pending<C> {
     pub const fn new() -> Self {
-        Self { set: SigSet::EMPTY, slots: Vec::new(), free: NONE, lists: [List::EMPTY; SIGNALS] }
+        Self { set: SigSet::EMPTY, slots: Vec::new(), used: 0, free: NONE, lists: [List::EMPTY; SIGNALS] }
     }
 
     /// Which signals wait here.
@@ -64,7 +66,7 @@ impl<C> Pending<C> {
 
     /// Whether as many wait here as may.
     pub fn is_full(&self, most: usize) -> bool {
-        self.free == NONE && self.slots.len() >= most
+        self.used >= most
     }
 
     /// Whether another of this signal would be dropped.
@@ -106,11 +108,13 @@ impl<C> Pending<C> {
         if self.free != NONE {
             let slot = self.free;
             self.free = self.slots[slot as usize].next;
+            self.used += 1;
             return Some(slot);
         }
         let slot = u32::try_from(self.slots.len()).ok().filter(|&slot| slot != NONE)?;
         self.slots.try_reserve(1).ok()?;
         self.slots.push(Slot { entry: None, next: NONE });
+        self.used += 1;
         Some(slot)
     }
 
@@ -125,6 +129,7 @@ impl<C> Pending<C> {
             Some(found) => {
                 list.first = core::mem::replace(&mut found.next, self.free);
                 self.free = slot;
+                self.used -= 1;
                 found.entry.take().map(|(info, _)| info)
             }
             None => None,
