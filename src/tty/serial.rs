@@ -180,6 +180,10 @@ impl Upper for Above {
         if tty.is_crowded() { Room::Short } else { Room::Enough }
     }
 
+    fn wants_break(&self) -> bool {
+        wants_break(self.0)
+    }
+
     fn fill(&self, to: &mut [u8]) -> usize {
         let Some(tty) = self.tty() else { return 0 };
         let output = &tty.driver().output;

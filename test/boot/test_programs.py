@@ -220,6 +220,18 @@ def dynamic(t, cpu, smp):
             check(found == wanted, f"{line}: {found!r} instead of {wanted!r}")
 
 
+@test("break-unheard")
+def a_break_is_heard(t):
+    """A program that has the line closed to all that comes does not lock out who sends a break."""
+    shell = Shell(t)
+    # It is asked for nothing more, so nothing is lost that was typed.
+    shell.run("stty -cread")
+    shell.guest.qmp("chardev-send-break", id="serial0")
+    shell.guest.expect("break: the monitor")
+    shell.guest.prompt()
+    check("ttyS0" in shell.guest.command("serial"), "the monitor does not answer")
+
+
 @test("init-ends", how=["exit", "signal", "missing", "damaged"])
 def init_ends(t, how):
     """Never a silent stop."""

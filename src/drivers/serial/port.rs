@@ -54,6 +54,10 @@ pub enum Room {
 pub trait Upper: Sync {
     /// Takes what has come, in order.
     fn received(&self, characters: &[Character]) -> Room;
+    /// Whether a break is for somebody else than who has set the line, and so is passed on though nothing is to be received.
+    fn wants_break(&self) -> bool {
+        false
+    }
     /// Gives bytes to send; 0 if there are none now, and then [`Port::start_tx`] is called when there are.
     fn fill(&self, to: &mut [u8]) -> usize;
     /// Something has happened that somebody may wait for. Called after the lock is free again.
@@ -221,7 +225,7 @@ impl<R: SerialRegisters> Port<R> {
                     continue;
                 }
             }
-            if self.settings.receives {
+            if self.settings.receives || character.is_break() && upper.wants_break() {
                 batch[len] = character;
                 len += 1;
             }

@@ -20,6 +20,7 @@ struct Terminal {
     unread: Mutex<usize>,
     high_water: usize,
     sending: Mutex<VecDeque<u8>>,
+    wants_break: bool,
 }
 
 impl Terminal {
@@ -29,6 +30,7 @@ impl Terminal {
             unread: Mutex::new(0),
             high_water: usize::MAX,
             sending: Mutex::default(),
+            wants_break: false,
         }
     }
 
@@ -48,6 +50,10 @@ impl Upper for Terminal {
         let mut unread = self.unread.lock().unwrap();
         *unread += characters.len();
         if *unread >= self.high_water { Room::Short } else { Room::Enough }
+    }
+
+    fn wants_break(&self) -> bool {
+        self.wants_break
     }
 
     fn fill(&self, to: &mut [u8]) -> usize {
@@ -630,6 +636,15 @@ fn settings_lines_and_breaks() {
     peer_sends(&board, b"unheard");
     rig.settle(&upper);
     assert_eq!(upper.bytes(), b"");
+    // Unless it waits for a break.
+    for (wants_break, expected) in [(false, 0), (true, 1)] {
+        let upper = Terminal { wants_break, ..Terminal::new() };
+        let sent = [(b'x', LineStatus::empty()), (0, LineStatus::BREAK | LineStatus::FRAMING)];
+        board.chip().peer.sending.extend(sent);
+        rig.settle(&upper);
+        let received = upper.received.lock().unwrap();
+        assert_eq!((received.len(), received.iter().all(Character::is_break)), (expected, true));
+    }
     rig.port.set_break(true);
     assert_eq!(board.line_control() & 0x40, 0x40);
     rig.port.set_break(false);
