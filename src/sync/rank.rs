@@ -99,8 +99,6 @@ ranks! {
         Space "address space",
         // What keeps a file's pages: copies to and from them.
         Disk "disk",
-        // Whose turn it is to have memory given back, in the middle of anything: takes locks that spin only.
-        Reclaim "giving memory back",
     }
     spin {
         SpinOuter "outer experiment",

@@ -325,7 +325,7 @@ def processes(t, build):
         maps = {pid: run(f"cat /proc/{pid}/maps") for pid in pids}
         links = {pid: run(f"cd /proc/{pid}/fd; for n in *; do echo $n $(readlink $n); done; cd") for pid in (sleeper, callers)}
         kin = {pid: run(f"cut -d' ' -f1,4-6 /proc/{pid}/stat").split() for pid in pids}
-        other = int(re.search(r"(\d+)\s*$", run(f"echo /proc/{callers}/task/*"))[1])
+        other = next(tid for tid in map(int, re.findall(r"task/(\d+)", run(f"echo /proc/{callers}/task/*"))) if tid != callers)
         names = ["sis ps", "sis threads", *(f"sis {what} {pid}" for what in ("bt", "fds", "vmas") for pid in pids), f"sis bt {other}",
                  f"sis bt {callers} {machine.program}", f"sis bt {callers} /bin/true", "sis bt callers", "sis bt worker/0", "sis bt 9999", "sis fds 9999", "sis vmas"]
         # At the idle thread's door, after a key: so all of them certainly wait.

@@ -7,8 +7,8 @@ use super::super::{frames, heap};
 use super::{Manner, Registry, Shrinker, When};
 use crate::arch::x86_64::{interrupts, percpu, preempt};
 use crate::boot::layout::PAGE_SIZE;
+use crate::platform::{Machine, Platform};
 use crate::sync::parker::{Kernel, Parker};
-use crate::sync::{Mutex, Rank};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 /// Pages that are asked for at a time: twice what a CPU fetches.
@@ -19,10 +19,12 @@ const ROUNDS: u32 = 16;
 static SHRINKERS: Registry = Registry::new();
 /// Memory is low.
 static WANTED: AtomicBool = AtomicBool::new(false);
-/// Whose turn it is to have memory given back.
-static TURN: Mutex<()> = Mutex::new(Rank::Reclaim, ());
-/// The task that has it; 0 if none.
+/// The task whose turn it is to have memory given back; 0 if it is nobody's. No lock: who waits for his turn may hold what the
+/// other waits for, so nobody waits for ever.
 static AT_WORK: AtomicUsize = AtomicUsize::new(0);
+/// How long somebody waits at a time, and how often.
+const WAIT_NS: u64 = 200_000;
+const WAITS: u32 = 100;
 /// Pages given back since the start.
 static RECLAIMED: AtomicU64 = AtomicU64::new(0);
 
@@ -104,16 +106,23 @@ fn ask(pages: u64, when: When) -> Option<u64> {
     // for what others have locked: while those go on, what they hold is not lost, and a refusal would be a lie.
     let manner =
         if preempt::depth() == 0 && interrupts::are_on() { Manner::Waiting } else { Manner::Passing };
-    let me = Kernel::number(Kernel::current());
-    if AT_WORK.load(Ordering::Relaxed) == me {
-        return None;
+    let me = Kernel::number(Kernel::current()).max(1);
+    for _ in 0..WAITS {
+        match AT_WORK.compare_exchange(0, me, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => {
+                let freed = SHRINKERS.reclaim(pages, when, manner);
+                AT_WORK.store(0, Ordering::Release);
+                RECLAIMED.fetch_add(freed, Ordering::Relaxed);
+                return Some(freed);
+            }
+            Err(other) if other == me || manner == Manner::Passing => return None,
+            Err(_) => {
+                let is_over = || AT_WORK.load(Ordering::Relaxed) == 0;
+                Kernel::park(&is_over, Machine::now_ns() + WAIT_NS);
+            }
+        }
     }
-    let _turn = if manner == Manner::Waiting { TURN.lock() } else { TURN.try_lock()? };
-    AT_WORK.store(me, Ordering::Relaxed);
-    let freed = SHRINKERS.reclaim(pages, when, manner);
-    AT_WORK.store(0, Ordering::Relaxed);
-    RECLAIMED.fetch_add(freed, Ordering::Relaxed);
-    Some(freed)
+    None
 }
 
 /// Calls `attempt`, and again as long as it is refused and there may be something to be given back. What is refused on
