@@ -48,7 +48,7 @@ def transcript(t):
     shows_transcript(guest, glyphs)
     for number in range(100):
         guest.send(f"echo line {number} {'x' * (number % 7)}\r")
-    guest.expect("\nline 99 ")
+    guest.expect("\nline 99 ", timeout=120)
     guest.prompt()
     shows_transcript(guest, glyphs, full=True)
 
