@@ -57,15 +57,18 @@ fn look(_: usize) {
         let found = TREE.lock().next(from).map(|(pid, process)| (pid, process.clone()));
         let Some((pid, process)) = found else { break };
         from = pid + 1;
-        let limit = process.limits.lock().get(Resource::Cpu);
         let threads = process.group().threads as u64;
         if threads == 0 {
             continue;
         }
-        let Due { signal, limit: new, left_ns } = limit.due(process.cpu_ns());
-        if new != limit {
-            let _ = process.limits.lock().set(Resource::Cpu, new, true);
-        }
+        let used_ns = process.cpu_ns();
+        let Due { signal, left_ns, .. } = {
+            // With the lock all the time: somebody may be about to set another.
+            let mut limits = process.limits.lock();
+            let due = limits.get(Resource::Cpu).due(used_ns);
+            let _ = limits.set(Resource::Cpu, due.limit, true);
+            due
+        };
         if let Some(signal) = signal {
             send::to_process(&process, Info::kernel(signal));
         }

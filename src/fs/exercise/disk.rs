@@ -10,7 +10,7 @@
 use super::super::Result;
 use super::super::cred::Credentials;
 use super::super::file::{File, FileOps, Opened};
-use super::super::flags::{FallocateFlags, OpenFlags, Whence};
+use super::super::flags::{FallocateFlags, OpenFlags};
 use super::super::inode::{Inode, InodeOps};
 use super::super::io::{Sink, Source};
 use super::super::mode::Kind;
@@ -259,10 +259,6 @@ impl FileOps for Node {
 
     fn write(&self, _: &File, from: &mut dyn Source, at: u64) -> Result<usize> {
         pages::write(&self.pages, from, at)
-    }
-
-    fn seek(&self, file: &File, offset: i64, whence: Whence, current: u64) -> Result<u64> {
-        super::super::file::seek_in(file.inode.ops.size(), offset, whence, current)
     }
 
     fn fsync(&self, _: &File, data: bool) -> Result<()> {
