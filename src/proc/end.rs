@@ -81,6 +81,9 @@ pub fn thread_ends(task: &Ref<Task>, status: u32) {
         // Last: an execve that finds itself alone takes the process's number.
         task.unlist()
     };
+    // It has heard that it is to end, and is nobody's to send signals to: what it waits for from here on, such as a terminal that
+    // has yet to send what was written, it waits for as anybody does.
+    task.done(WORK_END | WORK_SIGNAL);
     send::pass_on(&process);
     // An execve of another thread's waits to be alone.
     process.children.wake_all();

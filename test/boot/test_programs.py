@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from boot.test_serial import second_port
 from lib import programs
 from lib.guest import plain
 from lib.harness import Skip, check, test
@@ -218,6 +219,32 @@ def dynamic(t, cpu, smp):
             wanted = subprocess.run(line.replace("/etc/", ""), shell=True, cwd=folder, capture_output=True, text=True, check=True, env={"LC_ALL": "C", "PATH": os.environ["PATH"]}).stdout
             found = shell.run(f"cd /etc; LC_ALL=C /dyn/{line.replace('/etc/', '')}")
             check(found == wanted, f"{line}: {found!r} instead of {wanted!r}")
+
+
+@test("last-words", smp=[1, 4])
+def last_words(t, smp):
+    """What a program writes to a terminal before it ends comes out, though nobody closes it: to a port of its own, and, by the
+    leader of a session, to the console, which is hung up then."""
+    text = "".join(f"{n}\n" for n in range(1, 1501)).encode()
+    words, listener = second_port()
+    with listener:
+        shell = Shell(t, smp=smp, extra=words)
+        wire = listener.accept()[0]
+    shell.run("stty -F /dev/ttyS1 raw")
+    wire.settimeout(60)
+    with wire:
+        for _ in range(3):
+            # Not by the shell, which would close it.
+            shell.guest.send("sh -c 'exec seq 1 1500 >/dev/ttyS1'; echo over\n")
+            data = bytearray()
+            while not data.endswith(text):
+                piece = wire.recv(65536)
+                check(piece, f"QEMU closed the second port after {bytes(data[-100:])}")
+                data += piece
+            shell.answer()
+        shell.guest.send("exec seq 1 1500\n")
+        said = shell.guest.prompt(timeout=120).replace("\r", "")
+        check(text.decode().strip() in said, f"the last words are {said[-300:]!r}")
 
 
 @test("break-unheard")

@@ -216,15 +216,16 @@ class Guest:
             else:
                 self._replies.append(message)
 
-    def _pump_until(self, done, seconds, what):
+    def _pump_until(self, done, seconds, what, read=lambda: ""):
+        """Until `done()`; a failure names `what`, and what `read()` says by then."""
         deadline = time.monotonic() + seconds * SLOW
         while not done():
             left = deadline - time.monotonic()
             if left <= 0:
-                raise Failure(f"no {what} within {seconds * SLOW:g} s")
+                raise Failure(f"no {what}{read()} within {seconds * SLOW:g} s")
             if not self._pump(left) and not done():
                 self._ended()
-                raise Failure(f"QEMU ended (status {self.status}) before {what}; {self.why_ended()}")
+                raise Failure(f"QEMU ended (status {self.status}) before {what}{read()}; {self.why_ended()}")
 
     def _send(self, name, data):
         """Writes all of `data`, and reads meanwhile: a guest that is writing may not read."""
@@ -259,7 +260,8 @@ class Guest:
             found = regex.search(self.text, at)
             return found
 
-        self._pump_until(seen, timeout, f"{regex.pattern!r} on the serial line (read so far: {self.tail(at)!r})")
+        self._pump_until(seen, timeout, f"{regex.pattern!r} on the serial line",
+                         lambda: f" (read so far: {self.tail(at)!r})")
         self.at = found.end()
         return found
 

@@ -14,6 +14,8 @@ use crate::sync::parker::NEVER;
 
 /// How long the last who closes waits for a line that does not move, as Linux does.
 const CLOSING_NS: u64 = 30_000_000_000;
+/// How long at the end of a session, whose next one is not to wait for long.
+const LEAVING_NS: u64 = 1_000_000_000;
 
 impl<D: Driver> Tty<D> {
     /// Opens it; `controls` if it may become the caller's controlling terminal (no O_NOCTTY).
@@ -88,6 +90,8 @@ impl<D: Driver> Tty<D> {
             }
             inner.terminal.control.signal(Signal::Hup, self.around.processes);
         }
+        // A hang-up forgets what is not sent, and that is what the leader said last.
+        let _ended_early = self.drain_until((self.around.now_ns)() + LEAVING_NS);
         self.hang_up();
     }
 

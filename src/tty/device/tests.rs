@@ -376,6 +376,26 @@ fn signals_end_every_wait() {
     assert_eq!(interrupted(|| tty.write(&file, b"y", false)), Err(Error::Restart));
 }
 
+/// What the leader has written is not forgotten with the line, which takes its time; but one that does not move at all is not
+/// waited for any longer than that.
+#[test]
+fn a_leaders_last_words_come_out() {
+    let rig = Rig::new("raw");
+    rig.run(|tty| {
+        let file = tty.open(true, true).expect("opens");
+        tty.driver().stop(true);
+        assert_eq!(tty.write(&file, b"last words", false), Ok(10));
+        thread::scope(|scope| {
+            let leaving = scope.spawn(|| tty.leader_exits());
+            until(|| !tty.writers().queue().is_empty() || leaving.is_finished());
+            tty.driver().stop(false);
+            leaving.join().unwrap();
+        });
+        assert!(rig.out() == b"last words");
+        assert!(tty.poll(&file).contains(Poll::HUP));
+    });
+}
+
 /// The end of a session's leader hangs up the line: who is in the foreground hears of it, all files are dead but the
 /// console's, and the settings stay, for the other end still has them.
 #[test]
