@@ -39,6 +39,7 @@ pub mod format;
 pub mod initramfs;
 pub mod inode;
 pub mod io;
+pub mod later;
 pub mod locks;
 pub mod mapped;
 pub mod mode;

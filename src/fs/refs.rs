@@ -213,25 +213,62 @@ impl<T: ?Sized> Clone for Ref<T> {
     }
 }
 
-impl<T: ?Sized> Drop for Ref<T> {
+impl<T: ?Sized> Ref<T> {
+    /// Gives it up, and ends nothing: if it was the last, that is left to do.
+    pub(super) fn give_up(self) -> Option<Left> {
+        ManuallyDrop::new(self).count_down()
+    }
+
     #[inline]
-    fn drop(&mut self) {
+    fn count_down(&mut self) -> Option<Left> {
         let header = NonNull::from(self.header());
         // SAFETY: this reference's share of the count is still there.
         let count = unsafe { &header.as_ref().count };
         note_shared_write();
         // 0 if it was closed before.
         if count.load(Ordering::Relaxed) != 0 && count.fetch_sub(1, Ordering::Release) != 1 {
-            return;
+            return None;
         }
         fence(Ordering::Acquire);
-        // SAFETY: the last one, so it is this thread's to end; nobody can come to it any more but readers.
-        unsafe {
-            if let Some(last) = header.as_ref().last {
-                last(header);
-            }
-            EPOCHS.retire_link(header.cast());
+        Some(Left(header))
+    }
+}
+
+impl<T: ?Sized> Drop for Ref<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(left) = self.count_down() {
+            left.end();
         }
+    }
+}
+
+/// A value that nobody refers to any more, and that has yet to end.
+#[must_use = "what it stands for goes on until it is ended"]
+pub(super) struct Left(NonNull<Header>);
+
+impl Left {
+    /// Ends it.
+    #[inline]
+    pub fn end(self) {
+        // SAFETY: the last reference was this one's maker's, so it is its to end; nobody can come to it any more but readers.
+        unsafe {
+            if let Some(last) = self.0.as_ref().last {
+                last(self.0);
+            }
+            EPOCHS.retire_link(self.0.cast());
+        }
+    }
+
+    /// Its link, which stands for it until [`Self::from_link`].
+    pub fn into_link(self) -> NonNull<Link> {
+        self.0.cast()
+    }
+
+    /// # Safety
+    /// From [`Self::into_link`], and once.
+    pub unsafe fn from_link(link: NonNull<Link>) -> Self {
+        Self(link.cast())
     }
 }
 

@@ -19,6 +19,7 @@ use crate::fs::cred::Credentials;
 use crate::fs::dcache::Dcache;
 use crate::fs::flags::MountFlags;
 use crate::fs::initramfs;
+use crate::fs::later;
 use crate::fs::mount::{Mounts, Path};
 use crate::fs::namei::{At, Caller};
 use crate::fs::refs::Ref;
@@ -30,6 +31,7 @@ use crate::kernel::boot_info;
 use crate::mm::frame::Owner;
 use crate::mm::{frames, pressure};
 use crate::platform::{Machine, Platform};
+use crate::task::{self, JoinHandle, Policy};
 use crate::tty::devpts;
 use log::{error, info};
 use spin::Once;
@@ -102,6 +104,7 @@ pub fn init(initrd: &[u8]) {
         }
     };
     super::procfs::init();
+    start_ending();
     if !initrd.is_empty() && unpack(files, initrd) {
         give_back_initrd();
     }
@@ -115,6 +118,32 @@ pub fn init(initrd: &[u8]) {
             info!(target: "files", "tmpfs on / and /tmp, at most {limit} MiB each; devtmpfs on /dev; proc on /proc");
         }
         Err(error) => error!(target: "files", "not all is mounted: {error}"),
+    }
+}
+
+/// The thread that ends what others have let go of where they could not.
+static ENDING: Once<JoinHandle> = Once::new();
+
+fn start_ending() {
+    match task::spawn("files", Policy::Normal(0), end_files, 0) {
+        Ok(handle) => {
+            ENDING.call_once(|| handle);
+            later::leave_to(|| {
+                if let Some(handle) = ENDING.get() {
+                    task::unpark(handle.thread());
+                }
+            });
+        }
+        Err(_) => {
+            error!(target: "files", "no memory for the thread that ends them: who has names given back does")
+        }
+    }
+}
+
+fn end_files(_: usize) -> usize {
+    loop {
+        later::end_all();
+        task::park();
     }
 }
 

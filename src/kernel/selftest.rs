@@ -30,9 +30,11 @@ use crate::arch::x86_64::{cr, gdt, idt, probe, recover, stacks};
 use crate::boot::info::{MemoryKind, MemoryRegion};
 use crate::boot::layout::{DIRECT_MAP_BASE, PAGE_SIZE};
 use crate::boot::memmap::EFI_MEMORY_WB;
+use crate::fs::later;
 use crate::kernel::boot_info;
 use crate::mm::{frames, heap, pressure};
 use crate::sync::grace::EPOCHS;
+use crate::task;
 use log::{error, info};
 
 /// Why a test did not pass.
@@ -353,6 +355,9 @@ fn settle() {
     for _ in 0..ROUNDS {
         let before = frames::free_frames();
         pressure::reclaim(u64::MAX);
+        while !later::is_done() {
+            task::yield_now();
+        }
         EPOCHS.synchronize();
         EPOCHS.collect();
         heap::drain_all();

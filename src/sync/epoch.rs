@@ -267,6 +267,47 @@ impl Link {
     }
 }
 
+/// Links that wait for something else before they are retired, in no order. Whoever puts one in has it alone.
+pub struct Chain(AtomicPtr<Link>);
+
+impl Default for Chain {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Chain {
+    pub const fn new() -> Self {
+        Self(AtomicPtr::new(null_mut()))
+    }
+
+    /// Puts one in; returns whether it is the only one. Waits for nobody, and needs no memory.
+    ///
+    /// # Safety
+    /// It is nobody else's, and not retired.
+    pub unsafe fn push(&self, link: NonNull<Link>) -> bool {
+        let mut first = self.0.load(Ordering::Relaxed);
+        loop {
+            // SAFETY: the caller's promise.
+            unsafe { (*link.as_ptr()).next = first };
+            match self.0.compare_exchange_weak(first, link.as_ptr(), Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return first.is_null(),
+                Err(other) => first = other,
+            }
+        }
+    }
+
+    /// Takes all of them out, and calls `each` with one after the other, which is its own from then on.
+    pub fn take_all(&self, mut each: impl FnMut(NonNull<Link>)) {
+        let mut next = self.0.swap(null_mut(), Ordering::Acquire);
+        while let Some(link) = NonNull::new(next) {
+            // SAFETY: put in by `push`, and taken out by this call alone. Read before it is another's.
+            next = unsafe { (*link.as_ptr()).next };
+            each(link);
+        }
+    }
+}
+
 #[repr(C)]
 struct Node<T> {
     link: Link,

@@ -41,4 +41,4 @@ def debug_build(t, build):
     """The build with all checks on reaches the prompt and passes its own tests."""
     guest = t.boot(outputs=BY_NAME[build])
     answers(guest)
-    guest.command("selftest", timeout=60)
+    guest.command("selftest", timeout=300)

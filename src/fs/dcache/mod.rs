@@ -43,6 +43,7 @@ pub use entry::{Dentry, DentryRef, Entry};
 
 use super::Result;
 use super::inode::Inode;
+use super::later;
 use super::refs::Ref;
 use super::super_block::SuperBlock;
 use crate::errno::Errno;
@@ -384,7 +385,8 @@ impl Dcache {
         count
     }
 
-    /// Takes out up to `count` entries that are not referred to and were not used lately; returns how many it were.
+    /// Takes out up to `count` entries that are not referred to and were not used lately; returns how many it were. Waits for
+    /// nobody: files that end with them do so later.
     pub fn reclaim(&self, count: usize) -> usize {
         let mut done = 0;
         // Twice round at most: the first time takes away the marks.
@@ -415,7 +417,7 @@ impl Dcache {
                 }
             }
             drop(reading);
-            drop(gone);
+            gone.into_iter().flatten().for_each(later::let_go);
             done += taken;
         }
         done
