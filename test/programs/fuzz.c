@@ -233,7 +233,8 @@ static void prepare_round(u64 seed)
     call(DUP2, call(MEMFD, "m", 0), 14);
     /* The console goes where a descriptor at random hardly finds it: user 0 may hang it up. */
     call(DUP2, 1, 200), said_to = 200;
-    call(DUP2, 7, 0), call(DUP2, 7, 1), call(DUP2, 4, 2);
+    /* Nor by that there was no terminal to be had, for another round may have seen to that. */
+    for (int fd = 0; fd < 3; fd++) call(CLOSE, fd), call(DUP2, fd < 2 ? 7 : 4, fd);
     /* Of four rounds, three are nobody's. */
     if (seed % 4) call(SETGROUPS, 0, 0), call(SETGID, 65534), call(SETUID, 65534);
     area = map(AREA, PROT_READ | PROT_WRITE);
