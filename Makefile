@@ -143,7 +143,7 @@ $(BUILD)/BOOTX64.EFI: $(UEFI)/loader.efi
 # ---- the disk ----
 
 # Debian's busybox and bash, with what they need around them. Empty where they cannot be had.
-build/initramfs.img: $(TOOLS)/initramfs.py
+build/initramfs.img: $(TOOLS)/initramfs.py $(TOOLS)/cpio.py
 	@python3 $(TOOLS)/initramfs.py -o $@
 
 $(BUILD)/esp.img: $(BUILD)/kernel.elf $(BUILD)/kernel.stripped.elf $(BUILD)/BOOTX64.EFI build/initramfs.img $(TOOLS)/mkesp.py Makefile

@@ -6,21 +6,15 @@ import re
 import zlib
 
 from lib.harness import check, test
+from tools import cpio
+from tools.cpio import archive
 
 TIME = 1_000_000_000
 DATE = "2001-09-09T01:46:40Z"
 
 
-def entry(name, mode, data=b"", links=1, inode=0, device=(0, 0), owner=(0, 0)):
-    """One entry of a newc archive."""
-    name = name.encode() + b"\0"
-    fields = (inode, mode, *owner, links, TIME, len(data), 8, 1, *device, len(name), 0)
-    head = b"070701" + b"".join(b"%08x" % field for field in fields) + name
-    return head + bytes(-len(head) % 4) + data + bytes(-len(data) % 4)
-
-
-def archive(*entries):
-    return b"".join(entries) + entry("TRAILER!!!", 0)
+def entry(*arguments, **more):
+    return cpio.entry(*arguments, time=TIME, **more)
 
 
 BIG = random.Random(7).randbytes(3_000_001)
@@ -86,7 +80,7 @@ def lying(field, value):
     """An archive whose second entry has another number in one field of its header than is true."""
     header = bytearray(entry("liar", 0o100644, b"1234"))
     header[6 + 8 * field:14 + 8 * field] = b"%08x" % value
-    return FINE + bytes(header) + entry("TRAILER!!!", 0)
+    return FINE + bytes(header) + entry(cpio.TRAILER, 0)
 
 
 BROKEN = {

@@ -10,10 +10,10 @@ import termios
 import threading
 import zlib
 
-from boot.test_files import archive, entry
 from boot.test_serial import second_port
 from lib.guest import REPLY_TIMEOUT, SLOW
 from lib.harness import check, test
+from tools import cpio
 
 XON, XOFF = b"\x11", b"\x13"
 # What the sender lets be under way: it obeys XOFF, but not before it has come.
@@ -248,7 +248,7 @@ def a_break_over_the_first_process(t, smp):
     """A break while process 1 reads from the console opens the monitor; after `resume` it reads on; when it ends, the monitor has the line."""
     program = t.directory / "copy"
     subprocess.run(["gcc", "-x", "assembler", "-", "-nostdlib", "-static", "-no-pie", "-o", program], input=COPY.encode(), check=True)
-    image = archive(entry("init", 0o100755, program.read_bytes()))
+    image = cpio.archive(cpio.entry("init", 0o100755, program.read_bytes()))
     guest = t.start({"init.img": image}, cmdline="initrd=init.img", smp=smp)
     guest.expect("/init is process 1", 60)
     for number in range(2):

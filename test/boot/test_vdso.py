@@ -4,8 +4,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from boot.test_files import archive, entry
 from lib.harness import check, test
+from tools import cpio
 
 SOURCE = Path(__file__).resolve().parent.parent / "programs" / "vdso.c"
 FLAGS = ["-O1", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie", "-mno-sse"]
@@ -15,7 +15,7 @@ def program(folder):
     """Process 1 in an archive."""
     output = Path(folder) / "init"
     subprocess.run(["gcc", *FLAGS, "-o", output, SOURCE], check=True, timeout=60)
-    return archive(entry("init", 0o100755, output.read_bytes()))
+    return cpio.archive(cpio.entry("init", 0o100755, output.read_bytes()))
 
 
 @test("vdso", machine=["q35", "pc"], smp=[1, 4], clock=["tsc", "other"])

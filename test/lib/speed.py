@@ -23,7 +23,7 @@ from pathlib import Path
 from lib import build
 from lib.elfedit import Elf
 from lib.guest import Guest
-from tools import initramfs, mkesp, qemu
+from tools import cpio, initramfs, mkesp, qemu
 
 SOURCE = Path(__file__).resolve().parents[1] / "programs" / "speed.c"
 FLAGS = ["-O2", "-static", "-nostdlib", "-ffreestanding", "-fno-stack-protector", "-fno-pie", "-no-pie", "-mno-sse"]
@@ -59,7 +59,7 @@ def program(folder):
 
 def tree(folder, only=None):
     """The archive that both kernels unpack; with `only`, the program waits for a byte and does that row alone."""
-    archive = initramfs.Archive()
+    archive = cpio.Archive()
     for directory in ("data", "data/of", "dev"):
         archive.add(directory, initramfs.DIRECTORY | 0o755, links=2)
     archive.add("data/of/file", initramfs.REGULAR | 0o644, b"contents\n")

@@ -19,6 +19,9 @@ import sys
 import tempfile
 
 ROOT_DIR = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT_DIR / "test"))
+from tools import cpio  # noqa: E402
+
 FETCHED = ROOT_DIR / "build" / "packages"
 # The date of every file: 2025-01-01 00:00:00 UTC.
 EPOCH = 1735689600
@@ -139,35 +142,9 @@ def program(names, package, within):
     return fetch(package, within)
 
 
-class Archive:
-    """A cpio archive as it grows."""
-
-    def __init__(self):
-        self.bytes = bytearray()
-        self.number = 0
-
-    def add(self, name, mode, body=b"", links=1):
-        self.number += 1
-        head = [self.number, mode, 0, 0, links, EPOCH, len(body), 0, 0, 0, 0, len(name) + 1, 0]
-        self.bytes += b"070701" + b"".join(b"%08x" % field for field in head) + name.encode() + b"\0"
-        self.pad()
-        self.bytes += body
-        self.pad()
-
-    def pad(self):
-        self.bytes += bytes(-len(self.bytes) % 4)
-
-    def end(self):
-        self.number = -1
-        self.bytes += b"070701" + b"00000000" * 4 + b"00000001" + b"00000000" * 6 + b"%08x" % 11 + b"00000000"
-        self.bytes += b"TRAILER!!!\0"
-        self.bytes += bytes(-len(self.bytes) % 512)
-        return bytes(self.bytes)
-
-
 def make(busybox, bash, more=None):
     """The archive, with these programs in it; `more` adds files: name to (bytes, mode)."""
-    archive = Archive()
+    archive = cpio.Archive(EPOCH)
     directories, files = dict(DIRECTORIES), {name: (text.encode(), mode) for name, (text, mode) in FILES.items()}
     files |= more or {}
     for name in files:
