@@ -243,7 +243,10 @@ impl File {
     pub fn read(&self, to: &mut dyn Sink) -> Result<usize> {
         self.readable()?;
         if self.ops().is_stream() {
-            return self.read_from(to, 0);
+            return match self.inode.kind {
+                Kind::Fifo => self.read_from(to, 0),
+                _ => self.ops().read(self, to, 0).inspect(|_| self.inode.touch_terminal(false)),
+            };
         }
         let _turn = self.turn.lock();
         let position = self.position();
@@ -281,7 +284,13 @@ impl File {
     pub fn write(&self, from: &mut dyn Source) -> Result<usize> {
         self.writable()?;
         if self.ops().is_stream() {
-            return self.ops().write(self, from, 0);
+            let done = self.ops().write(self, from, 0)?;
+            match self.inode.kind {
+                _ if done == 0 => {}
+                Kind::Fifo => self.inode.touch_modified(),
+                _ => self.inode.touch_terminal(true),
+            }
+            return Ok(done);
         }
         let _turn = self.turn.lock();
         let (done, end) = self.write_to(from, self.position())?;
@@ -305,10 +314,10 @@ impl File {
             return self.ops().write(self, from, at).map(|done| (done, at + done as u64));
         }
         let _lock = self.inode.lock.write();
-        let at = if self.flags().contains(OpenFlags::APPEND) { self.inode.ops.size() } else { at };
         if from.left() == 0 {
             return Ok((0, at));
         }
+        let at = if self.flags().contains(OpenFlags::APPEND) { self.inode.ops.size() } else { at };
         if at >= from.file_size_limit() {
             return Err(Errno::Efbig);
         }
@@ -376,7 +385,7 @@ impl File {
     }
 
     /// `fallocate`.
-    pub fn fallocate(&self, flags: FallocateFlags, offset: i64, len: i64) -> Result<()> {
+    pub fn fallocate(&self, flags: FallocateFlags, offset: i64, len: i64, limit: u64) -> Result<()> {
         let (Ok(offset), Ok(len)) = (u64::try_from(offset), u64::try_from(len)) else {
             return Err(Errno::Einval);
         };
@@ -400,6 +409,9 @@ impl File {
             return Err(Errno::Efbig);
         }
         let _lock = self.inode.lock.write();
+        if !flags.contains(FallocateFlags::KEEP_SIZE) && offset + len > limit.max(self.inode.ops.size()) {
+            return Err(Errno::Efbig);
+        }
         self.drop_privileges()?;
         self.ops().fallocate(self, flags, offset, len)?;
         self.inode.touch_modified();

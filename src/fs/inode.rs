@@ -105,9 +105,9 @@ pub trait InodeOps: Send + Sync {
         Err(Errno::Eperm)
     }
 
-    /// Makes a file without a name (`O_TMPFILE`).
-    fn create_unnamed(&self, dir: &Inode, new: &New<'_>) -> Result<Ref<Inode>> {
-        let _ = (dir, new);
+    /// Makes a file without a name (`O_TMPFILE`), which never gets one if it is so `for_good` (`O_EXCL`).
+    fn create_unnamed(&self, dir: &Inode, new: &New<'_>, for_good: bool) -> Result<Ref<Inode>> {
+        let _ = (dir, new, for_good);
         Err(Errno::Eopnotsupp)
     }
 
@@ -316,6 +316,20 @@ impl Inode {
     pub fn touch_modified(&self) {
         let now = Time::now();
         self.set_times(|times| (times.modified, times.changed) = (now, now));
+    }
+
+    /// A terminal was read from or written to, about now: `who` and `w` see when somebody was last there, to eight seconds and
+    /// not to a keystroke, as on Linux.
+    pub fn touch_terminal(&self, is_written: bool) {
+        const STEP_S: i64 = 8;
+        let (now, times) = (Time::now(), self.times());
+        let last = if is_written { times.modified } else { times.accessed };
+        if now.seconds / STEP_S != last.seconds / STEP_S {
+            let now = Time { nanoseconds: 0, ..now };
+            self.set_times(|times| {
+                *(if is_written { &mut times.modified } else { &mut times.accessed }) = now
+            });
+        }
     }
 
     /// Attributes or links have changed, now.

@@ -79,6 +79,8 @@ pub trait Source {
     fn file_size_limit(&self) -> u64 {
         u64::MAX
     }
+    /// There is nobody any more who would read the rest of it (SIGPIPE).
+    fn nobody_reads(&mut self) {}
 }
 
 /// A buffer of the kernel's, to be filled.

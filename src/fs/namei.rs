@@ -472,6 +472,10 @@ fn trimmed_front(text: &[u8]) -> &[u8] {
 
 /// The same, with the directory's lock held, and the tree.
 pub(super) fn lookup_locked(dir: &DentryRef, inode: &Inode, name: &[u8]) -> Result<DentryRef> {
+    // One that was removed has nothing in it and gets nothing, whatever the cache remembers.
+    if inode.links() == 0 {
+        return Err(Errno::Enoent);
+    }
     let cache = &inode.fs.cache;
     let is_volatile = inode.fs.flags.contains(FsFlags::REVALIDATE);
     if let Some(found) = cache.get(dir, name) {
@@ -483,9 +487,6 @@ pub(super) fn lookup_locked(dir: &DentryRef, inode: &Inode, name: &[u8]) -> Resu
             return Ok(found);
         }
         cache.remove(&found);
-    }
-    if inode.links() == 0 {
-        return Err(Errno::Enoent);
     }
     let found = inode.ops.lookup(inode, name)?;
     cache.insert(dir, name, found)

@@ -193,7 +193,7 @@ pub fn memory(name: &[u8], owner: &Ref<Credentials>) -> Result<Ref<File>> {
         device: Device::NONE,
         target: b"",
     };
-    let made = root.ops.create_unnamed(&root, &new)?;
+    let made = root.ops.create_unnamed(&root, &new, true)?;
     let mut shown = Name::new();
     [AROUND[0], name, AROUND[1]].into_iter().for_each(|part| shown.push(part));
     let dentry = home.mount.fs.cache.unnamed(&home.dentry, shown.get(), made.clone())?;

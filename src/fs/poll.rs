@@ -9,7 +9,7 @@ use crate::errno::Errno;
 use crate::mm::vma::room;
 use crate::sync::WaitQueue;
 use crate::sync::interrupt;
-use crate::sync::parker::{Kernel, Parker};
+use crate::sync::parker::{Kernel, NEVER, Parker};
 use crate::sync::waiters::Waiter;
 use alloc::vec::Vec;
 use bitflags::bitflags;
@@ -44,13 +44,15 @@ pub struct Watch {
     /// Of its full capacity from the beginning: what is in it does not move.
     places: Vec<Place>,
     overflowed: bool,
+    /// When to look again, woken or not.
+    again_ns: u64,
 }
 
 impl Watch {
     /// Room for so many queues; each file adds two at most.
     pub fn new(queues: usize) -> Result<Self> {
         let places = room::with_room(queues).map_err(|_| Errno::Enomem)?;
-        Ok(Self { places, overflowed: false })
+        Ok(Self { places, overflowed: false, again_ns: NEVER })
     }
 
     /// Waits there too.
@@ -68,16 +70,26 @@ impl Watch {
         unsafe { queue.enlist(Pin::new_unchecked(&place.waiter)) };
     }
 
-    /// Sleeps until one of the queues has woken it or the deadline has passed; false then. Not at all if there was no
-    /// room for a queue: who waits looks again at once.
+    /// For what nobody wakes: looks again at that time at the latest.
+    pub fn look_again_at(&mut self, at_ns: u64) {
+        self.again_ns = self.again_ns.min(at_ns);
+    }
+
+    /// Sleeps until one of the queues has woken it or it is time to look again, or the deadline has passed; false then. Not at
+    /// all if there was no room for a queue: who waits looks again at once.
     ///
     /// # Errors
     /// [`Errno::Eintr`] if a signal has come, and nothing else: `poll` and `select` are not done again.
     pub fn sleep(&self, deadline_ns: u64) -> Result<bool> {
         let was_woken = || self.places.iter().any(|place| place.waiter.was_granted());
-        let in_time =
-            self.overflowed || Kernel::park(&|| was_woken() || interrupt::is_pending(), deadline_ns);
-        if in_time && !self.overflowed && !was_woken() { Err(Errno::Eintr) } else { Ok(in_time) }
+        if self.overflowed {
+            return Ok(true);
+        }
+        let until_ns = deadline_ns.min(self.again_ns);
+        if Kernel::park(&|| was_woken() || interrupt::is_pending(), until_ns) {
+            return if was_woken() { Ok(true) } else { Err(Errno::Eintr) };
+        }
+        Ok(until_ns < deadline_ns)
     }
 
     /// Leaves all queues, to begin again.
@@ -88,6 +100,7 @@ impl Watch {
         }
         self.places.clear();
         self.overflowed = false;
+        self.again_ns = NEVER;
     }
 }
 
@@ -101,7 +114,7 @@ impl Drop for Watch {
 mod tests {
     use super::*;
     use crate::sync::interrupt::{Signals, interrupted};
-    use crate::sync::parker::{NEVER, now_ns};
+    use crate::sync::parker::now_ns;
 
     #[test]
     fn a_signal_ends_polling() {

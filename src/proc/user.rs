@@ -32,21 +32,39 @@ pub struct Spans<'a> {
     later: &'a [Span],
     left: usize,
     file_size_limit: u64,
+    is_broken_off: bool,
 }
 
 impl<'a> Spans<'a> {
     pub const fn one(address: u64, len: usize) -> Self {
-        Self { now: Span { address, len }, later: &[], left: len, file_size_limit: u64::MAX }
+        Self {
+            now: Span { address, len },
+            later: &[],
+            left: len,
+            file_size_limit: u64::MAX,
+            is_broken_off: false,
+        }
     }
 
     pub fn of(spans: &'a [Span]) -> Self {
         let left = spans.iter().map(|span| span.len).sum();
-        Self { now: Span { address: 0, len: 0 }, later: spans, left, file_size_limit: u64::MAX }
+        Self {
+            now: Span { address: 0, len: 0 },
+            later: spans,
+            left,
+            file_size_limit: u64::MAX,
+            is_broken_off: false,
+        }
     }
 
     /// For what is written: no file may become larger.
     pub const fn up_to(self, file_size_limit: u64) -> Self {
         Self { file_size_limit, ..self }
+    }
+
+    /// Whether a writer was told that nobody reads any more.
+    pub const fn is_broken_off(&self) -> bool {
+        self.is_broken_off
     }
 
     /// Goes through as many of the next `len` bytes as `copy` takes, which is given an address and where in the `len` bytes
@@ -112,6 +130,10 @@ impl Source for Spans<'_> {
 
     fn file_size_limit(&self) -> u64 {
         self.file_size_limit
+    }
+
+    fn nobody_reads(&mut self) {
+        self.is_broken_off = true;
     }
 }
 

@@ -166,7 +166,16 @@ pub fn fcntl(call: &mut Call<'_>, [fd, command, argument, ..]: Arguments) -> Res
         }
         F_GETLK | F_SETLK | F_SETLKW => {
             let file = files.get_file(fd as i32)?;
-            lock(&file, owner(call), argument, command == F_GETLK, command == F_SETLKW)
+            let owner = owner(call);
+            let done = lock(&file, owner, argument, command == F_GETLK, command == F_SETLKW)?;
+            // Another thread may have closed it since: what that gave back was not all.
+            if command != F_GETLK
+                && !call.process().files().get_file(fd as i32).is_ok_and(|now| now.is(&file))
+            {
+                file.locks().owner_gone(owner);
+                return Err(Errno::Ebadf);
+            }
+            Ok(done)
         }
         F_OFD_GETLK | F_OFD_SETLK | F_OFD_SETLKW => {
             let file = files.get_file(fd as i32)?;

@@ -1,6 +1,6 @@
 //! Calls on paths, and what is known of files. What each checks, and the rest of it, is in [`crate::fs::calls`].
 
-use super::{Arguments, Call, descriptors};
+use super::{Arguments, Call, descriptors, transfer};
 use crate::arch::x86_64::usercopy;
 use crate::errno::Errno;
 use crate::fs::Result;
@@ -119,18 +119,22 @@ pub fn faccessat2(call: &mut Call<'_>, [dir, address, mode, flags, ..]: Argument
 pub fn truncate(call: &mut Call<'_>, [path, len, ..]: Arguments) -> Result<u64> {
     let path = user::path(path)?;
     let limit = call.process().limits.lock().soft(Resource::FileSize);
-    call.standing().caller().truncate(At::Cwd, &path, len as i64, limit).map(|()| 0)
+    let result = call.standing().caller().truncate(At::Cwd, &path, len as i64, limit);
+    transfer::wrote(call, result.map(|()| 0), false)
 }
 
 pub fn ftruncate(call: &mut Call<'_>, [fd, len, ..]: Arguments) -> Result<u64> {
     let file = call.file(fd)?;
     let limit = call.process().limits.lock().soft(Resource::FileSize);
-    call.standing().caller().truncate_file(&file, len as i64, limit).map(|()| 0)
+    let result = call.standing().caller().truncate_file(&file, len as i64, limit);
+    transfer::wrote(call, result.map(|()| 0), false)
 }
 
 pub fn fallocate(call: &mut Call<'_>, [fd, mode, offset, len, ..]: Arguments) -> Result<u64> {
     let flags = FallocateFlags::from_bits_retain(mode as u32);
-    call.file(fd)?.fallocate(flags, offset as i64, len as i64).map(|()| 0)
+    let limit = call.process().limits.lock().soft(Resource::FileSize);
+    let result = call.file(fd)?.fallocate(flags, offset as i64, len as i64, limit);
+    transfer::wrote(call, result.map(|()| 0), false)
 }
 
 /// Entries on their way to a program: struct linux_dirent64.

@@ -28,10 +28,11 @@ fn limit(call: &Call<'_>) -> u64 {
     call.process().limits.lock().soft(Resource::FileSize)
 }
 
-/// What a write has come to: one that nobody reads from, or that a limit has cut off, has its signal.
-fn wrote(call: &Call<'_>, result: Result<usize>) -> Result<u64> {
+/// What a write has come to: one that nobody reads from, all of it or the rest, or that a limit has cut off, has its signal.
+pub fn wrote(call: &Call<'_>, result: Result<usize>, is_broken_off: bool) -> Result<u64> {
     let signal = match result {
         Err(Errno::Epipe) => Signal::PIPE,
+        Ok(_) if is_broken_off => Signal::PIPE,
         Err(Errno::Efbig) if limit(call) != u64::MAX => Signal::XFSZ,
         _ => return result.map(|done| done as u64),
     };
@@ -46,8 +47,9 @@ pub fn read(call: &mut Call<'_>, [fd, buf, len, ..]: Arguments) -> Result<u64> {
 
 pub fn write(call: &mut Call<'_>, [fd, buf, len, ..]: Arguments) -> Result<u64> {
     let file = call.file(fd)?;
-    let result = file.write(&mut one(buf, len)?.up_to(limit(call)));
-    wrote(call, result)
+    let mut from = one(buf, len)?.up_to(limit(call));
+    let result = file.write(&mut from);
+    wrote(call, result, from.is_broken_off())
 }
 
 pub fn pread(call: &mut Call<'_>, [fd, buf, len, offset, ..]: Arguments) -> Result<u64> {
@@ -58,7 +60,7 @@ pub fn pread(call: &mut Call<'_>, [fd, buf, len, offset, ..]: Arguments) -> Resu
 pub fn pwrite(call: &mut Call<'_>, [fd, buf, len, offset, ..]: Arguments) -> Result<u64> {
     let file = call.file(fd)?;
     let result = file.write_at(&mut one(buf, len)?.up_to(limit(call)), offset);
-    wrote(call, result)
+    wrote(call, result, false)
 }
 
 /// One piece. EFAULT if it is not all of the user's half, whether or not there is anything to be moved.
@@ -95,8 +97,9 @@ pub fn readv(call: &mut Call<'_>, [fd, address, len, ..]: Arguments) -> Result<u
 pub fn writev(call: &mut Call<'_>, [fd, address, len, ..]: Arguments) -> Result<u64> {
     let file = call.file(fd)?;
     let spans = spans(address, len)?;
-    let result = file.write(&mut Spans::of(&spans).up_to(limit(call)));
-    wrote(call, result)
+    let mut from = Spans::of(&spans).up_to(limit(call));
+    let result = file.write(&mut from);
+    wrote(call, result, from.is_broken_off())
 }
 
 pub fn preadv(call: &mut Call<'_>, [fd, address, len, offset, ..]: Arguments) -> Result<u64> {
@@ -108,7 +111,7 @@ pub fn pwritev(call: &mut Call<'_>, [fd, address, len, offset, ..]: Arguments) -
     let file = call.file(fd)?;
     let spans = spans(address, len)?;
     let result = file.write_at(&mut Spans::of(&spans).up_to(limit(call)), offset);
-    wrote(call, result)
+    wrote(call, result, false)
 }
 
 pub fn lseek(call: &mut Call<'_>, [fd, offset, whence, ..]: Arguments) -> Result<u64> {
@@ -147,14 +150,22 @@ pub fn sendfile(call: &mut Call<'_>, [to, from, offset, len, ..]: Arguments) -> 
     if at.is_none() && from.ops().is_stream() {
         return Err(Errno::Einval);
     }
-    let result = copy(call, &from, &to, &mut at, count(len));
+    let mut is_broken_off = false;
+    let result = copy(call, &from, &to, &mut at, count(len), &mut is_broken_off);
     if let Some(at) = at {
         usercopy::write(offset, &at)?;
     }
-    wrote(call, result)
+    wrote(call, result, is_broken_off)
 }
 
-fn copy(call: &Call<'_>, from: &File, to: &File, at: &mut Option<u64>, len: usize) -> Result<usize> {
+fn copy(
+    call: &Call<'_>,
+    from: &File,
+    to: &File,
+    at: &mut Option<u64>,
+    len: usize,
+    is_broken_off: &mut bool,
+) -> Result<usize> {
     let mut buffer = room::with_room(PIECE.min(len))?;
     buffer.resize(PIECE.min(len), 0);
     let mut done = 0;
@@ -171,7 +182,11 @@ fn copy(call: &Call<'_>, from: &File, to: &File, at: &mut Option<u64>, len: usiz
         if got == 0 {
             break;
         }
-        let mut source = Bounded { bytes: io::From(&buffer[..got]), limit: limit(call) };
+        let mut source = Bounded {
+            bytes: io::From(&buffer[..got]),
+            limit: limit(call),
+            is_broken_off: &mut *is_broken_off,
+        };
         let put = match to.write(&mut source) {
             Err(_) if done > 0 => break,
             other => other?,
@@ -192,6 +207,7 @@ fn copy(call: &Call<'_>, from: &File, to: &File, at: &mut Option<u64>, len: usiz
 struct Bounded<'a> {
     bytes: io::From<'a>,
     limit: u64,
+    is_broken_off: &'a mut bool,
 }
 
 impl io::Source for Bounded<'_> {
@@ -205,5 +221,9 @@ impl io::Source for Bounded<'_> {
 
     fn file_size_limit(&self) -> u64 {
         self.limit
+    }
+
+    fn nobody_reads(&mut self) {
+        *self.is_broken_off = true;
     }
 }

@@ -118,6 +118,9 @@ impl<D: Driver> Line for Wire<'_, D> {
     fn send(&mut self, bytes: &[u8]) {
         self.0.send(bytes);
     }
+    fn send_now(&mut self, byte: u8) {
+        self.0.send_now(byte);
+    }
     fn discard(&mut self) {
         self.0.discard();
     }

@@ -272,11 +272,23 @@ pub fn surroundings() -> Surroundings {
     Surroundings { processes: processes(), now_ns: Machine::now_ns }
 }
 
-/// The terminal of a port, made if it is not there yet, with its thread.
+/// The terminal of a port, made if it is not there yet, with its thread. By one at a time.
 fn make(number: usize, baud: u32) -> Result<&'static SerialTty, Error> {
-    if let Some(tty) = TERMINALS[number].get() {
-        return Ok(tty);
+    /// Those that have their thread.
+    static SERVED: [AtomicBool; 2] = [const { AtomicBool::new(false) }; 2];
+    let tty = match TERMINALS[number].get() {
+        Some(tty) => tty,
+        None => make_terminal(number, baud)?,
+    };
+    if !SERVED[number].load(Ordering::Relaxed) {
+        let name = ["ttyS0", "ttyS1"][number];
+        spawn(name, Policy::Normal(0), work, number).map_err(|_| Error::NoMemory)?;
+        SERVED[number].store(true, Ordering::Relaxed);
     }
+    Ok(tty)
+}
+
+fn make_terminal(number: usize, baud: u32) -> Result<&'static SerialTty, Error> {
     let wires = Wires {
         number,
         output: IrqLock::new(Rank::SerialRings, Backlog::new(OUTPUT, false)?),
@@ -286,10 +298,7 @@ fn make(number: usize, baud: u32) -> Result<&'static SerialTty, Error> {
     };
     let id = TtyId(Device::new(MAJOR, FIRST_MINOR + number as u32).encode() as u32);
     let tty = Tty::new(wires, id, line::initial(baud), surroundings())?;
-    let tty = TERMINALS[number].call_once(|| tty);
-    let name = ["ttyS0", "ttyS1"][number];
-    spawn(name, Policy::Normal(0), work, number).map_err(|_| Error::NoMemory)?;
-    Ok(tty)
+    Ok(TERMINALS[number].call_once(|| tty))
 }
 
 /// Opens a port's terminal.

@@ -206,12 +206,12 @@ pub fn set_settings(number: usize, settings: Settings) -> Result<(), BadSettings
     let set =
         with(number, |port, upper, events| port.set_settings(settings, upper).map(|found| *events |= found));
     set.unwrap_or(Err(BadSettings))?;
-    // A timer goes with the speed.
-    let old = SLOTS[number].lock().timer.take();
-    if let Some(old) = old {
+    // A timer goes with the speed. Without another one it stays the old one: slower or faster, but the port is served.
+    if SLOTS[number].lock().timer.is_some()
+        && let Ok(new) = timers::every(period_ns(number, settings), tick, number)
+        && let Some(old) = SLOTS[number].lock().timer.replace(new)
+    {
         timers::cancel(old);
-        let timer = timers::every(period_ns(number, settings), tick, number);
-        SLOTS[number].lock().timer = timer.ok();
     }
     Ok(())
 }

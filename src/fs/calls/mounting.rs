@@ -55,9 +55,12 @@ impl Caller<'_> {
     pub fn remount(&self, on: &[u8], flags: MountFlags, options: &[u8], only_mount: bool) -> Result<()> {
         self.may_mount()?;
         let on = self.resolve(At::Cwd, on, Last::Follow)?;
-        self.mounts.remount(&on, flags)?;
+        // What may be refused comes first: then nothing has changed.
         if !only_mount {
             on.mount.fs.ops.remount(options)?;
+        }
+        self.mounts.remount(&on, flags)?;
+        if !only_mount {
             on.mount.fs.set_read_only(flags.contains(MountFlags::RDONLY));
         }
         Ok(())

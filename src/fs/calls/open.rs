@@ -149,7 +149,7 @@ impl Caller<'_> {
         self.may_change(&inode)?;
         let _writing = Mount::want_write(&dir.mount)?;
         let new = self.new_file(&inode, how.mode);
-        let made = inode.ops.create_unnamed(&inode, &new)?;
+        let made = inode.ops.create_unnamed(&inode, &new, how.has(OpenFlags::EXCL))?;
         let dentry = inode.fs.cache.unnamed(&dir.dentry, b"(unnamed)", made.clone())?;
         self.open_inode(Path { mount: dir.mount.clone(), dentry }, made, how)
     }

@@ -194,7 +194,10 @@ impl FileOps for Kmsg {
         Ok(0)
     }
 
-    fn poll(&self, _: &File, _: Option<&mut Watch>) -> Events {
+    fn poll(&self, _: &File, watch: Option<&mut Watch>) -> Events {
+        if let Some(watch) = watch {
+            watch.look_again_at(Machine::now_ns() + PERIOD_NS);
+        }
         let mut cursor = self.place.lock().cursor;
         let has_more = log::copy(&mut cursor, &mut LineBuffer::new()).is_some();
         let read = if has_more { Events::IN | Events::RDNORM } else { Events::empty() };

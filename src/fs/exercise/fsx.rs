@@ -206,7 +206,7 @@ impl<'a, W: Window> Fsx<'a, W> {
 
     fn punch(&mut self, at: usize, len: usize) -> core::result::Result<(), Wrong> {
         let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-        let result = self.file.fallocate(flags, at as i64, len.max(1) as i64);
+        let result = self.file.fallocate(flags, at as i64, len.max(1) as i64, u64::MAX);
         self.done(result, "a hole is refused", at)?;
         let end = (at + len.max(1)).min(self.model.len());
         if at < end {
@@ -220,7 +220,7 @@ impl<'a, W: Window> Fsx<'a, W> {
         if len == 0 {
             return Ok(());
         }
-        let result = self.file.fallocate(flags, at as i64, len as i64);
+        let result = self.file.fallocate(flags, at as i64, len as i64, u64::MAX);
         if result == Err(Errno::Eopnotsupp) {
             // What lies on a disk may have no room kept for it.
             return Ok(());

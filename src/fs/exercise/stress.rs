@@ -222,7 +222,7 @@ impl<'a> Worker<'a> {
                 let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
                 let (at, len) = (self.random.below(MOST) & !7, (self.random.below(MOST) & !7) + 8);
                 let punched = if file.inode.kind == Kind::Regular {
-                    file.fallocate(flags, at as i64, len as i64)
+                    file.fallocate(flags, at as i64, len as i64, u64::MAX)
                 } else {
                     Ok(())
                 };

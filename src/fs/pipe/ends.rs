@@ -151,7 +151,11 @@ impl<E: Env> FileOps for End<E> {
     }
 
     fn write(&self, file: &File, from: &mut dyn io::Source, _: u64) -> Result<usize> {
-        Ok(self.pipe.write(from.left(), &mut Of(from), caller(file.flags()))?.len)
+        let wrote = self.pipe.write(from.left(), &mut Of(from), caller(file.flags()))?;
+        if wrote.broken {
+            from.nobody_reads();
+        }
+        Ok(wrote.len)
     }
 
     fn is_stream(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use super::world::{Calls, Listing, World};
 use crate::errno::Errno;
+use crate::fs::calls::OpenHow;
 use crate::fs::flags::{AtFlags, FallocateFlags, OpenFlags, RenameFlags, Whence};
 use crate::fs::io::{From, Into};
 use crate::fs::mode::{Device, Kind};
@@ -282,19 +283,19 @@ fn room_is_bounded_and_comes_back() {
     world.make_dir("d").unwrap();
     let file = world.open_as("f0", OpenFlags::RDWR, 0).unwrap();
     let all = FallocateFlags::empty();
-    assert_eq!(file.fallocate(all, 0, 9 * 4096), Err(Errno::Enospc));
+    assert_eq!(file.fallocate(all, 0, 9 * 4096, u64::MAX), Err(Errno::Enospc));
     assert_eq!(world.fs.pages.used(), 3);
-    assert_eq!(file.fallocate(FallocateFlags::KEEP_SIZE, 0, 8 * 4096), Ok(()));
+    assert_eq!(file.fallocate(FallocateFlags::KEEP_SIZE, 0, 8 * 4096, u64::MAX), Ok(()));
     assert_eq!((file.inode.ops.size(), world.fs.pages.used()), (4096, 10));
-    assert_eq!(file.fallocate(all, 5000, 100), Ok(()));
+    assert_eq!(file.fallocate(all, 5000, 100, u64::MAX), Ok(()));
     assert_eq!(file.inode.ops.size(), 5100);
     let punch = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
-    assert_eq!(file.fallocate(punch, 4000, 7 * 4096 - 4000), Ok(()));
+    assert_eq!(file.fallocate(punch, 4000, 7 * 4096 - 4000, u64::MAX), Ok(()));
     assert_eq!((file.inode.ops.size(), world.fs.pages.used()), (5100, 4));
     assert_eq!(&world.text("f0").unwrap()[3998..4003], "xx\0\0\0");
-    assert_eq!(file.fallocate(FallocateFlags::PUNCH_HOLE, 0, 1), Err(Errno::Eopnotsupp));
-    assert_eq!(file.fallocate(all, 0, 0), Err(Errno::Einval));
-    assert_eq!(file.fallocate(all, i64::MAX, 1), Err(Errno::Efbig));
+    assert_eq!(file.fallocate(FallocateFlags::PUNCH_HOLE, 0, 1, u64::MAX), Err(Errno::Eopnotsupp));
+    assert_eq!(file.fallocate(all, 0, 0, u64::MAX), Err(Errno::Einval));
+    assert_eq!(file.fallocate(all, i64::MAX, 1, u64::MAX), Err(Errno::Efbig));
 }
 
 #[test]
@@ -322,6 +323,35 @@ fn hard_links_and_files_without_names() {
     let again = caller.link(At::Path(&file.path), b"", At::Cwd, b"named", AtFlags::EMPTY_PATH);
     assert_eq!(again, Err(Errno::Enoent), "what was unlinked stays so");
     assert_eq!(world.open_as(".", OpenFlags::TMPFILE, 0o600).err(), Some(Errno::Einval));
+    let never = world.open_as(".", OpenFlags::TMPFILE | OpenFlags::EXCL | OpenFlags::RDWR, 0o600).unwrap();
+    let named = caller.link(At::Path(&never.path), b"", At::Cwd, b"named", AtFlags::EMPTY_PATH);
+    assert_eq!(named, Err(Errno::Enoent), "it was to have no name for good");
+}
+
+/// That there is nothing under a name is remembered, and somebody still has that; then the directory is removed. Nothing can be
+/// made in it.
+#[test]
+fn nothing_is_made_in_a_removed_directory() {
+    let world = tree();
+    let caller = world.caller();
+    let dir = world.open_as("empty", OpenFlags::DIRECTORY, 0).unwrap();
+    assert_eq!(world.stat_of("empty/x"), Err(Errno::Enoent));
+    let remembered = caller.lookup(&dir.path, b"x").unwrap();
+    world.remove_dir("empty").unwrap();
+    let created = OpenHow::new((OpenFlags::CREAT | OpenFlags::RDWR).bits(), 0o600).unwrap();
+    assert_eq!(caller.open(At::Path(&dir.path), b"x", created).err(), Some(Errno::Enoent));
+    assert_eq!(caller.mkdir(At::Path(&dir.path), b"x", 0o700), Err(Errno::Enoent));
+    assert!(remembered.inode().is_none());
+}
+
+/// A write of nothing leaves the position where it is, also of a file that is appended to.
+#[test]
+fn a_write_of_nothing() {
+    let world = World::new();
+    world.put("file", "text").unwrap();
+    let file = world.open_as("file", OpenFlags::WRONLY | OpenFlags::APPEND, 0).unwrap();
+    assert_eq!((file.write(&mut From(b"")), file.position()), (Ok(0), 0));
+    assert_eq!((file.write(&mut From(b"s")), file.position()), (Ok(1), 5));
 }
 
 #[test]

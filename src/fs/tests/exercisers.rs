@@ -293,6 +293,38 @@ fn a_pipe_is_two_files() {
     assert_eq!(to.write(&mut From(b"x")), Err(Errno::Epipe));
 }
 
+/// Half of it was written when the reader went: the number is the answer, and the writer hears of it all the same.
+#[test]
+fn who_writes_hears_that_nobody_reads_the_rest() {
+    use crate::fs::io::{From, Into, Source};
+    struct Told<'a>(From<'a>, bool);
+    impl Source for Told<'_> {
+        fn left(&self) -> usize {
+            self.0.left()
+        }
+        fn take(&mut self, to: &mut [u8]) -> usize {
+            self.0.take(to)
+        }
+        fn nobody_reads(&mut self) {
+            self.1 = true;
+        }
+    }
+    prepare();
+    let world = World::new();
+    let [from, to] = world.caller().pipe(OpenFlags::empty()).unwrap();
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| {
+            let mut source = Told(From(&[7; 100_000]), false);
+            (to.write(&mut source), source.1)
+        });
+        let mut bytes = [0; 4096];
+        assert_eq!(from.read(&mut Into::new(&mut bytes)), Ok(4096));
+        crate::fs::namei::Caller::close(from);
+        let (written, told) = writer.join().unwrap();
+        assert!(written.is_ok_and(|written| (4096..100_000).contains(&written)) && told);
+    });
+}
+
 #[test]
 fn memory_that_is_a_file() {
     use crate::fs::io::From;

@@ -195,7 +195,7 @@ impl FsOps for Whole {
 
     fn show_options(&self, to: &mut dyn core::fmt::Write) -> core::fmt::Result {
         // As Linux does: what is as it would be anyway is not shown, no limit is 0.
-        let usual = DEFAULT_LIMIT.load(Ordering::Relaxed);
+        let usual = default_limit();
         let limit =
             |budget: &Budget| (budget.limit.load(Ordering::Relaxed) != usual).then_some(budget.shown().0);
         if let Some(pages) = limit(&self.0.pages) {
@@ -359,8 +359,10 @@ impl InodeOps for Node {
         Ok(inode)
     }
 
-    fn create_unnamed(&self, dir: &Inode, new: &New<'_>) -> Result<Ref<Inode>> {
-        Self::make(&self.fs, &dir.fs, dir.number, new, 0)
+    fn create_unnamed(&self, dir: &Inode, new: &New<'_>, for_good: bool) -> Result<Ref<Inode>> {
+        let inode = Self::make(&self.fs, &dir.fs, dir.number, new, 0)?;
+        Self::of(&inode)?.unnamed.store(!for_good, Ordering::Relaxed);
+        Ok(inode)
     }
 
     fn link(&self, _: &Inode, name: &Name, inode: &Ref<Inode>) -> Result<()> {
@@ -553,6 +555,10 @@ pub static TYPE: Type = Type;
 /// Pages and inodes of one whose options do not say.
 static DEFAULT_LIMIT: AtomicU64 = AtomicU64::new(1 << 18);
 
+fn default_limit() -> u64 {
+    DEFAULT_LIMIT.load(Ordering::Relaxed)
+}
+
 /// Half of the pages that the machine has, as on Linux.
 pub fn set_default_limit(pages: u64) {
     DEFAULT_LIMIT.store(pages, Ordering::Relaxed);
@@ -587,7 +593,7 @@ pub fn make(
     options: Options,
 ) -> Result<(Ref<SuperBlock>, Ref<Tmpfs>)> {
     let limit = |limit: Option<u64>| match limit {
-        None => DEFAULT_LIMIT.load(Ordering::Relaxed),
+        None => default_limit(),
         Some(0) => u64::MAX,
         Some(limit) => limit,
     };

@@ -30,7 +30,7 @@ impl Options {
             let at = option.iter().position(|&byte| byte == b'=').ok_or(Errno::Einval)?;
             let (name, value) = (&option[..at], &option[at + 1..]);
             match name {
-                b"size" => options.pages = Some(size(value)?.div_ceil(PAGE_SIZE)),
+                b"size" => options.pages = Some(pages(value)?),
                 b"nr_blocks" => options.pages = Some(size(value)?),
                 b"nr_inodes" => options.inodes = Some(size(value)?),
                 b"mode" => options.mode = number(value, 8)? & mode::PERMISSIONS,
@@ -46,6 +46,14 @@ impl Options {
 fn number(text: &[u8], radix: u32) -> Result<u32> {
     let text = core::str::from_utf8(text).map_err(|_| Errno::Einval)?;
     u32::from_str_radix(text, radix).map_err(|_| Errno::Einval)
+}
+
+/// A size as pages: bytes, or percent of the memory.
+fn pages(text: &[u8]) -> Result<u64> {
+    let Some((b'%', digits)) = text.split_last() else { return Ok(size(text)?.div_ceil(PAGE_SIZE)) };
+    // The limit that is usual is half of it.
+    let all = 2 * super::default_limit();
+    Ok((u128::from(all) * u128::from(number(digits, 10)?) / 100).min(u64::MAX.into()) as u64)
 }
 
 /// A number with k, m, g or t behind it, perhaps.
@@ -73,10 +81,23 @@ mod tests {
         assert_eq!(options, expected);
         assert_eq!(Options::parse(b"").unwrap(), Options::NONE);
         assert_eq!(Options::parse(b"size=1g").unwrap().pages, Some(1 << 18));
+        let half = Options::parse(b"size=50%").unwrap().pages;
+        assert_eq!(half, Some(super::super::default_limit()));
+        assert_eq!(Options::parse(b"size=200%").unwrap().pages, half.map(|half| 4 * half));
         assert_eq!(Options::parse(b"inode64").unwrap(), Options::NONE, "what is shown may be said again");
-        for bad in
-            ["size", "size=", "size=k", "size=-1", "size=99999999999999t", "colour=red", "mode=9", "uid=x"]
-        {
+        for bad in [
+            "size",
+            "size=",
+            "size=k",
+            "size=-1",
+            "size=%",
+            "size=5k%",
+            "nr_inodes=5%",
+            "size=99999999999999t",
+            "colour=red",
+            "mode=9",
+            "uid=x",
+        ] {
             assert_eq!(Options::parse(bad.as_bytes()), Err(Errno::Einval), "{bad}");
         }
     }

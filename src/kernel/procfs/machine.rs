@@ -5,6 +5,7 @@ use crate::boot::layout::{HEAP_BASE, PERCPU_BASE};
 use crate::fs::Result;
 use crate::fs::format::Text;
 use crate::fs::mount::Mounts;
+use crate::fs::pagecache::live::CACHE;
 use crate::fs::procfs::settings::Setting;
 use crate::fs::procfs::system::{Counter, CpuTimes, Interrupt, MemoryUse, ORDERS, SlabUse, System, ZoneUse};
 use crate::fs::super_block::FsType;
@@ -14,6 +15,7 @@ use crate::mm::heap::HEAP;
 use crate::mm::{frames, pressure, space, vmalloc};
 use crate::platform::{Machine as Platform_, Platform};
 use crate::task::schedule;
+use core::sync::atomic::Ordering;
 
 pub struct Machine;
 
@@ -107,6 +109,9 @@ impl System for Machine {
             free,
             available: (free + reclaimable).saturating_sub(low),
             files: of(Owner::PageCache),
+            shared: CACHE.total.kept.load(Ordering::Relaxed),
+            dirty: CACHE.total.dirty.load(Ordering::Relaxed),
+            writing: CACHE.total.write_back.load(Ordering::Relaxed),
             anonymous: of(Owner::Anonymous),
             slabs_reclaimable: empty.min(slabs),
             slabs_kept: slabs - empty.min(slabs),

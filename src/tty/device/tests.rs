@@ -376,6 +376,20 @@ fn signals_end_every_wait() {
     assert_eq!(interrupted(|| tty.write(&file, b"y", false)), Err(Error::Restart));
 }
 
+/// TCIOFF and TCION: the other end is told before it gets what waits, also if there is room for nothing more.
+#[test]
+fn the_other_end_is_told_before_all_that_waits() {
+    let rig = Rig::new("raw");
+    let tty = &rig.tty;
+    let file = tty.open(true, true).expect("opens");
+    tty.driver().stop(true);
+    while tty.write(&file, &[b'x'; DEPTH], true).is_ok() {}
+    for flow in [2, 3] {
+        assert_eq!(tty.ioctl(&file, 0x540A, flow, &mut Ram([0; 64])), Ok(0));
+    }
+    assert_eq!(tty.driver().state.lock().unwrap().urgent, [0x13, 0x11]);
+}
+
 /// What the leader has written is not forgotten with the line, which takes its time; but one that does not move at all is not
 /// waited for any longer than that.
 #[test]

@@ -81,6 +81,13 @@ pub trait Line {
     /// Sends bytes, at most as many as there is room for.
     fn send(&mut self, bytes: &[u8]);
 
+    /// Sends a byte before all that waits. A line on which nothing waits sends it as any other, if there is room.
+    fn send_now(&mut self, byte: u8) {
+        if self.room() > 0 {
+            self.send(&[byte]);
+        }
+    }
+
     /// Drops what was sent and has not left.
     fn discard(&mut self);
 }
@@ -220,8 +227,8 @@ impl NTty {
     /// program's does.
     pub fn send_flow(&mut self, stop: bool, line: &mut dyn Line) {
         let byte = self.settings.cc[if stop { cc::VSTOP } else { cc::VSTART }];
-        if byte != DISABLED && !self.stopped_by_program && line.room() > 0 {
-            line.send(&[byte]);
+        if byte != DISABLED && !self.stopped_by_program {
+            line.send_now(byte);
         }
     }
 
