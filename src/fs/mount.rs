@@ -287,9 +287,9 @@ impl Mounts {
             return Err(Errno::Enotdir);
         }
         let on = self.top(on);
-        // As long as we have the tree nobody removes the directory.
+        // As long as we have the tree nobody removes the directory, or the file, for which he has it together with others.
         let fs = on.mount.fs.clone();
-        let _tree = fs.tree.read();
+        let _tree = fs.tree.write();
         if on.dentry.is_removed() || on.dentry.inode().is_none_or(|inode| inode.links() == 0) {
             return Err(Errno::Enoent);
         }

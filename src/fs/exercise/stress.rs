@@ -236,14 +236,17 @@ impl<'a> Worker<'a> {
             90..96 => {
                 // Mostly it is no FIFO: then it is read as the file that it is.
                 let file = self.open(OpenFlags::RDWR)?;
-                let good =
-                    if file.inode.kind == Kind::Fifo { self.records(&file, &file) } else { self.read(&file) };
+                let good = if file.inode.kind == Kind::Fifo {
+                    self.records(&file, &file, false)
+                } else {
+                    self.read(&file)
+                };
                 Caller::close(file);
                 return good;
             }
             _ => {
                 let [from, to] = self.caller.pipe(OpenFlags::NONBLOCK)?;
-                let good = self.records(&from, &to);
+                let good = self.records(&from, &to, true);
                 let is_empty = from.read(&mut Into::new(&mut self.buffer[..1]));
                 Caller::close(to);
                 let ends = from.read(&mut Into::new(&mut self.buffer[..1]));
@@ -297,9 +300,12 @@ impl<'a> Worker<'a> {
             .all(|(&got, place)| got == 0 || got == self::byte(number, place)))
     }
 
-    /// A few records go in, and as many come out, perhaps others' or none.
-    fn records(&mut self, from: &File, to: &File) -> Result<bool> {
-        let count = 1 + self.random.below(8);
+    /// A few records go in, and as many come out: those, one after the other, if nobody else has the pipe, and perhaps others' or
+    /// none if somebody has.
+    fn records(&mut self, from: &File, to: &File, alone: bool) -> Result<bool> {
+        const MOST: usize = 8;
+        let count = 1 + self.random.below(MOST as u64);
+        let mut words = [0; MOST];
         let mut record = [0; RECORD];
         let mut put = 0;
         for _ in 0..count {
@@ -307,18 +313,26 @@ impl<'a> Worker<'a> {
             record[..8].copy_from_slice(&word.to_le_bytes());
             record[8..].copy_from_slice(&(!word).to_le_bytes());
             match to.write(&mut From(&record)) {
-                Ok(RECORD) => put += 1,
+                Ok(RECORD) => {
+                    words[put] = word;
+                    put += 1;
+                }
                 Ok(_) => return Ok(false),
-                Err(Errno::Eagain) => break,
+                Err(Errno::Eagain) if !alone => break,
+                // There is always room in a pipe of one's own.
+                Err(Errno::Eagain) => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
-        for _ in 0..put {
+        for &word in &words[..put] {
             match from.read(&mut Into::new(&mut record)) {
                 Ok(RECORD) => (),
                 // Somebody else has it.
-                Err(Errno::Eagain) => break,
+                Err(Errno::Eagain) if !alone => break,
                 _ => return Ok(false),
+            }
+            if alone && record[..8] != word.to_le_bytes() {
+                return Ok(false);
             }
             if record[..8].iter().zip(&record[8..]).any(|(one, other)| *one != !*other) {
                 return Ok(false);
