@@ -199,8 +199,8 @@ def make_help():
     return "```text\n" + done.stdout.rstrip() + "\n```"
 
 
-PARTS = {"commands": commands, "faults": faults, "selftests": selftests, "options": options, "layout": layout, "make help": make_help}
-DOCUMENTS = ["README.md", "docs/monitor.md", "docs/command-line.md", "docs/08-page-tables.md"]
+PARTS = {"commands": commands, "faults": faults, "selftests": selftests, "options": options, "layout": layout, "make help": make_help, "syscalls": syscalls}
+DOCUMENTS = ["README.md", "docs/monitor.md", "docs/command-line.md", "docs/08-page-tables.md", "docs/syscalls.md"]
 PLACE = re.compile(r"^<!-- generated: ([\w ]+) -->\n(.*?)^<!-- end -->$", re.MULTILINE | re.DOTALL)
 
 
