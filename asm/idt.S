@@ -58,7 +58,9 @@ FUNC idt_fill
         mov     byte ptr [rip + idt + 16 * 2 + 4], IST_NMI
         mov     byte ptr [rip + idt + 16 * 8 + 4], IST_DOUBLE_FAULT
         mov     byte ptr [rip + idt + 16 * 18 + 4], IST_MACHINE_CHECK
-        /* The one that ring 3 may raise itself: the access byte is byte 5. */
+        /* Those that ring 3 may raise itself, #BP and #OF by INT3 and INT 4: the access byte is byte 5. */
+        mov     byte ptr [rip + idt + 16 * 3 + 5], GATE_INTERRUPT_USER
+        mov     byte ptr [rip + idt + 16 * 4 + 5], GATE_INTERRUPT_USER
         mov     byte ptr [rip + idt + 16 * SYSCALL_INT + 5], GATE_INTERRUPT_USER
         ret
 ENDFUNC idt_fill

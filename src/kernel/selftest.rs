@@ -457,7 +457,7 @@ fn interrupt_table() -> Outcome {
             18 => IST_MACHINE_CHECK,
             _ => 0,
         };
-        let ring = if u64::from(vector) == SYSCALL_INT { 3 } else { 0 };
+        let ring = if matches!(vector, 3 | 4) || u64::from(vector) == SYSCALL_INT { 3 } else { 0 };
         check(
             gate.present() && gate.kind() == 14 && gate.dpl() == ring,
             "a gate is not an interrupt gate of its ring",

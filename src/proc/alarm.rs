@@ -37,27 +37,20 @@ fn left_of(alarm: &Alarm) -> (u64, u64) {
 
 /// Sets it: in `value_ns`, and every `period_ns` then. Returns what was left.
 pub fn set(process: &Process, value_ns: u64, period_ns: u64) -> Result<(u64, u64)> {
-    let old = {
-        let mut alarm = process.timer.lock();
-        let old = left_of(&alarm);
-        if let Some(timer) = alarm.timer.take() {
-            timers::cancel(timer);
-        }
-        (alarm.deadline_ns, alarm.period_ns) = (0, 0);
-        old
-    };
+    let mut alarm = process.timer.lock();
+    let old = left_of(&alarm);
+    if let Some(timer) = alarm.timer.take() {
+        timers::cancel(timer);
+    }
+    (alarm.deadline_ns, alarm.period_ns) = (0, 0);
     if value_ns != 0 {
-        arm(process, Machine::now_ns().saturating_add(value_ns), period_ns)?;
+        arm(&mut alarm, process.pid, Machine::now_ns().saturating_add(value_ns), period_ns)?;
     }
     Ok(old)
 }
 
-fn arm(process: &Process, deadline_ns: u64, period_ns: u64) -> Result<()> {
-    let mut alarm = process.timer.lock();
-    if let Some(timer) = alarm.timer.take() {
-        timers::cancel(timer);
-    }
-    let timer = timers::at(deadline_ns, rings, process.pid as usize).map_err(|_| Errno::Eagain)?;
+fn arm(alarm: &mut Alarm, pid: u32, deadline_ns: u64, period_ns: u64) -> Result<()> {
+    let timer = timers::at(deadline_ns, rings, pid as usize).map_err(|_| Errno::Eagain)?;
     *alarm = Alarm { deadline_ns, period_ns, timer: Some(timer) };
     Ok(())
 }
@@ -67,7 +60,7 @@ fn rings(pid: usize) {
     fn ring(pid: usize) {
         let found = TREE.lock().get(pid as u32).cloned();
         let Some(process) = found else { return };
-        let again = {
+        {
             let mut alarm = process.timer.lock();
             if alarm.deadline_ns == 0 || alarm.deadline_ns > Machine::now_ns() {
                 return;
@@ -75,13 +68,13 @@ fn rings(pid: usize) {
             alarm.timer = None;
             let (at, period) = (alarm.deadline_ns, alarm.period_ns);
             alarm.deadline_ns = 0;
-            (period != 0)
-                .then(|| (at.saturating_add(period).max(Machine::now_ns() + LEAST_PERIOD_NS), period))
-        };
-        send::to_process(&process, Info::kernel(Signal::ALRM));
-        if let Some((at, period)) = again {
-            let _ = arm(&process, at, period);
+            // Before anybody hears of it: who sets it anew in the handler has the last word.
+            if period != 0 {
+                let next = at.saturating_add(period).max(Machine::now_ns() + LEAST_PERIOD_NS);
+                let _ = arm(&mut alarm, process.pid, next, period);
+            }
         }
+        send::to_process(&process, Info::kernel(Signal::ALRM));
     }
     if !Machine::defer(ring, pid) {
         let _ = timers::at(Machine::now_ns() + 1_000_000, rings, pid);

@@ -47,7 +47,7 @@ fn resident(process: &Process) -> u64 {
 
 fn name_of(process: &Process) -> Name {
     let group = process.group();
-    group.iter().last().map_or(Name::new("?"), |task| *task.name.lock())
+    group.iter().next().map_or(Name::new("?"), |task| *task.name.lock())
 }
 
 /// Of all others but the first process, the one with most.

@@ -233,9 +233,19 @@ impl Group {
         })
     }
 
+    /// The process's first thread is the first here as well, and the others come after it, the newest first.
     fn add(&mut self, task: Ref<Task>) {
-        task.next.store(self.first.cast_mut(), Ordering::Relaxed);
-        self.first = task.leak();
+        // SAFETY: what is in the list has its reference there, and the lock is held.
+        match unsafe { self.first.as_ref() } {
+            Some(first) => {
+                task.next.store(first.next.load(Ordering::Relaxed), Ordering::Relaxed);
+                first.next.store(task.leak().cast_mut(), Ordering::Relaxed);
+            }
+            None => {
+                task.next.store(core::ptr::null_mut(), Ordering::Relaxed);
+                self.first = task.leak();
+            }
+        }
         self.threads += 1;
     }
 

@@ -80,7 +80,7 @@ fn put(process: &Process, group: &mut Group, task: Option<&Task>, info: Info) ->
     let most = process.queue_limit().min(QUEUED_MAX);
     let first_mask = match task {
         Some(task) => task.signals.lock().mask,
-        None => group.iter().last().map(|one| one.signals.lock().mask).unwrap_or_default(),
+        None => group.iter().next().map(|one| one.signals.lock().mask).unwrap_or_default(),
     };
     if send::is_ignored(signal, &group.actions, &first_mask, group.is_init) {
         return Ok(());
@@ -272,13 +272,16 @@ fn pass_on_in(group: &Group) {
     }
 }
 
-/// Whether a thread has a signal that it does not block, or is to end.
+/// Whether a thread has a signal that it does not block, or is to stop or to end: then it waits for nothing else.
 pub fn has_news(task: &Task) -> bool {
-    task.work() & (WORK_SIGNAL | WORK_END) != 0 && {
-        task.work() & WORK_END != 0 || {
+    let work = task.work();
+    work & (WORK_SIGNAL | WORK_STOP | WORK_END) != 0 && {
+        work & WORK_END != 0 || {
             let group = task.process.group();
             let mine = task.signals.lock();
-            deliver::is_needed(&mine.pending, &group.pending, mine.mask.now()) || group.end.is_some()
+            deliver::is_needed(&mine.pending, &group.pending, mine.mask.now())
+                || group.end.is_some()
+                || work & WORK_STOP != 0 && group.stopped.is_some()
         }
     }
 }

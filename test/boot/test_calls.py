@@ -142,6 +142,30 @@ def fuzz_calls(t, build, cpu, smp, rounds, seed):
     check(found == ["0"] * smp, f"{found} leaks of {smp} that ran: {given}")
 
 
+# What `traps` says on Linux, 6.18 on a Xeon.
+TRAPS = ROOT / "test" / "data" / "calls" / "traps.txt"
+# QEMU's TCG checks no alignment.
+NOT_IN_TCG = {"misaligned: nothing"}
+
+
+@test("traps", cpu=["qemu64", "max"])
+def traps(t, cpu):
+    """Every exception that a program can raise itself is the signal that it is on Linux, with the same siginfo and context."""
+    guest = boot(t, "traps", "traps; echo status $?", cpu=cpu)
+    guest.expect("\nstatus 0", timeout=120)
+    found = [line for line in plain(guest.text).splitlines() if re.match(r"[\w-]+: (signal|nothing)", line)]
+    wanted = TRAPS.read_text().splitlines()
+    wrong = [f"{one!r} instead of {other!r}" for one, other in zip(found, wanted) if one != other and one not in NOT_IN_TCG]
+    check(len(found) == len(wanted) and not wrong, "\n".join(wrong) or f"only {found}")
+
+
+@test("traps-storm", cpu=["qemu64", "max"], smp=[1, 4])
+def traps_storm(t, cpu, smp):
+    """Signals over code that keeps things below its stack pointer and in its vector registers, all of which handlers use too."""
+    line = last_line(t, "traps", "traps storm 2000", 600, cpu=cpu, smp=smp)
+    check(re.fullmatch(r"traps: \d+ signals over \d+ turns, 0 wrong", line), line)
+
+
 @test("nmi-calls", cpu=["qemu64", "max"])
 def nmis_while_all_call(t, cpu):
     """10,000 NMIs while four CPUs do nothing but call: some come before the kernel has its stack, and no program notices."""

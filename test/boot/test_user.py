@@ -49,7 +49,7 @@ ENDS = {
     "patterns": r"exit status 0",
     "churn": r"exit status 0",
     "calls": r"exit status 0",
-    "int3": rf"killed by {GP}, error code 0x1a .*",
+    "int3": r"killed by #BP [^,]*, vector 3, at 0x40[0-9a-f]+",
     "int-nmi": rf"killed by {GP}, error code 0x12 .*",
     "int-pf": rf"killed by {GP}, error code 0x72 .*",
     "int-timer": rf"killed by {GP}, error code 0x182 .*",

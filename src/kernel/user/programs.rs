@@ -94,7 +94,7 @@ pub const PROGRAMS: &[Program] = &[
     program!("swapgs", "SWAPGS", flat_swapgs, flat_swapgs_end),
     program!("sysret", "SYSRETQ", flat_sysret, flat_sysret_end),
     program!("iret", "IRETQ to ring 0", flat_iret, flat_iret_end),
-    program!("int3", "INT3, whose gate is the kernel's", flat_int3, flat_int3_end),
+    program!("int3", "INT3, whose gate is everybody's", flat_int3, flat_int3_end),
     program!("int-nmi", "INT 2", flat_int_nmi, flat_int_nmi_end),
     program!("int-pf", "INT 14", flat_int_pf, flat_int_pf_end),
     program!("int-timer", "INT 48, a device's vector", flat_int_timer, flat_int_timer_end),

@@ -78,7 +78,7 @@ impl Candidate {
 }
 
 /// Which thread is to be told of a signal that was sent to a process: the first of these that wants it. The process's
-/// first thread comes first, then the others, from behind the one that was picked last.
+/// first thread comes first, then the others.
 pub fn pick(signal: Signal, threads: impl IntoIterator<Item = Candidate>) -> Option<usize> {
     threads.into_iter().position(|thread| thread.wants(signal))
 }
