@@ -43,8 +43,8 @@ impl Foreign for Holder {
         self.pages().page(offset, write)
     }
 
-    fn cached(&self, offset: u64) -> Option<Frame> {
-        self.pages().cached(offset)
+    fn cached(&self, offset: u64, wanted: u64, found: &mut [Option<Frame>]) {
+        self.pages().cached(offset, wanted, found);
     }
 
     fn written(&self, offset: u64) -> core::result::Result<(), NoPage> {

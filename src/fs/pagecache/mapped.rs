@@ -92,12 +92,9 @@ impl<E: Env, B: Backing> Mapping<E, B> {
         self.inner.fault(offset, write)
     }
 
-    /// The page if it is at hand, for [`Content::cached`]. Does not sleep.
-    pub fn cached(&self, offset: u64) -> Option<Frame> {
-        match self.inner.look(offset / PAGE_SIZE, false) {
-            Ok(Look::There { page, size, .. }) if offset < size => Some(page.into_frame()),
-            _ => None,
-        }
+    /// Pages that are at hand, for [`Content::cached`]. Does not sleep.
+    pub fn cached(&self, offset: u64, wanted: u64, found: &mut [Option<Frame>]) {
+        self.inner.look_at_many(offset / PAGE_SIZE, wanted, found);
     }
 
     /// A shared mapping that has the page for reading is going to write to it, for [`Content::written`].

@@ -242,6 +242,27 @@ impl<E: Env, B: Backing> Inner<E, B> {
         Ok(Look::There { page: Held::new(self.env(), frame), tags, size })
     }
 
+    /// Those of the pages from `first` on whose bits are set that are up to date and within the file, each with a reference:
+    /// under one hold of the lock, which all who show the file want.
+    pub fn look_at_many(&self, first: u64, mut wanted: u64, found: &mut [Option<Frame>]) {
+        let pages = self.pages.lock();
+        let end = pages.size.div_ceil(PAGE_SIZE);
+        while wanted != 0 {
+            let place = wanted.trailing_zeros();
+            wanted &= wanted - 1;
+            let page = first + u64::from(place);
+            if page >= end {
+                return;
+            }
+            if let Some((frame, tags)) = pages.tree.get(page)
+                && tags.has(Tag::UpToDate)
+                && self.env().get(frame)
+            {
+                found[place as usize] = Some(frame);
+            }
+        }
+    }
+
     /// Sleeps until the page has none of these tags, or is not there.
     pub fn wait(&self, page: u64, tags: &[Tag]) {
         self.cache.queue(self.id(), page).wait_until(|| {

@@ -96,8 +96,9 @@ pub trait Content<E: Env>: Object<Promises<E>> {
     /// The page, brought if it is not there. `write`: it is going to be written to, by a shared mapping.
     fn page(&self, offset: u64, write: bool) -> Result<Provided, NoPage>;
 
-    /// The page if it is at hand, to be read.
-    fn cached(&self, offset: u64) -> Option<Frame>;
+    /// Those of the pages from `offset` on whose bits are set in `wanted` and that are at hand, to be read: each in its place
+    /// in `found`, where nothing is yet.
+    fn cached(&self, offset: u64, wanted: u64, found: &mut [Option<Frame>]);
 
     /// A shared mapping that had the page for reading is going to write to it.
     fn written(&self, offset: u64) -> Result<(), NoPage>;

@@ -186,16 +186,21 @@ impl<E: Env> UserPages<E> {
         let start = fault.page & !(AROUND * PAGE_SIZE - 1);
         let window = fault.area.common(Span::new(start, start + AROUND * PAGE_SIZE));
         let mut cursor = Cursor::new(&self.tables);
-        for page in (window.start..window.end).step_by(PAGE_SIZE as usize) {
+        let mut wanted = 0;
+        for (place, page) in (window.start..window.end).step_by(PAGE_SIZE as usize).enumerate() {
             let Ok(slot) = cursor.ensure(page, 1) else { return };
-            if page == fault.page || !slot.load().is_empty() {
-                continue;
-            }
-            // As far before or behind it in the object as in memory; modulo 2^64, because it may be before.
-            let Some(frame) = object.cached(offset.wrapping_add(page.wrapping_sub(fault.page))) else {
-                continue;
-            };
-            if slot.install(entry_for(frame, fault.prot, false)).is_err() {
+            wanted |= u64::from(page != fault.page && slot.load().is_empty()) << place;
+        }
+        if wanted == 0 {
+            return;
+        }
+        // All at once: who asks for one after the other meets everybody else who does, at each.
+        let mut found = [None; AROUND as usize];
+        object.cached(offset - (fault.page - window.start), wanted, &mut found);
+        for (place, frame) in found.into_iter().enumerate() {
+            let Some(frame) = frame else { continue };
+            let slot = cursor.ensure(window.start + place as u64 * PAGE_SIZE, 1);
+            if slot.map_or(true, |slot| slot.install(entry_for(frame, fault.prot, false)).is_err()) {
                 self.env.put(frame);
             }
         }

@@ -222,8 +222,10 @@ impl<E: Env> Content<E> for Memory<E> {
         Ok(Provided { frame, writable: true })
     }
 
-    fn cached(&self, offset: u64) -> Option<Frame> {
-        self.inner().page(offset, false).ok().flatten()
+    fn cached(&self, offset: u64, wanted: u64, found: &mut [Option<Frame>]) {
+        for (place, slot) in found.iter_mut().enumerate().filter(|(place, _)| wanted >> place & 1 != 0) {
+            *slot = self.inner().page(offset + place as u64 * PAGE_SIZE, false).ok().flatten();
+        }
     }
 
     fn written(&self, _offset: u64) -> Result<(), NoPage> {

@@ -14,7 +14,7 @@ use core::ptr::NonNull;
 /// An object of a layer above. The first four are [`Content`]'s.
 pub trait Foreign: Send + Sync {
     fn page(&self, offset: u64, write: bool) -> Result<Provided, NoPage>;
-    fn cached(&self, offset: u64) -> Option<Frame>;
+    fn cached(&self, offset: u64, wanted: u64, found: &mut [Option<Frame>]);
     fn written(&self, offset: u64) -> Result<(), NoPage>;
     fn read_ahead(&self, offset: u64, len: u64);
 
@@ -129,10 +129,10 @@ impl<E: Env> Content<E> for Shown<E> {
         }
     }
 
-    fn cached(&self, offset: u64) -> Option<Frame> {
+    fn cached(&self, offset: u64, wanted: u64, found: &mut [Option<Frame>]) {
         match self {
-            Self::Memory(memory) => memory.cached(offset),
-            Self::File(file) => file.get().cached(offset),
+            Self::Memory(memory) => memory.cached(offset, wanted, found),
+            Self::File(file) => file.get().cached(offset, wanted, found),
         }
     }
 

@@ -17,8 +17,8 @@ impl Foreign for TestFile {
         TestFile::page(self, offset, write)
     }
 
-    fn cached(&self, offset: u64) -> Option<Frame> {
-        TestFile::cached(self, offset)
+    fn cached(&self, offset: u64, wanted: u64, found: &mut [Option<Frame>]) {
+        TestFile::cached(self, offset, wanted, found);
     }
 
     fn written(&self, offset: u64) -> Result<(), NoPage> {

@@ -100,6 +100,25 @@ impl Object<Promises<Host>> for Thing {
     }
 }
 
+impl Thing {
+    /// The page if it is there, with a reference.
+    fn at_hand(&self, offset: u64) -> Option<Frame> {
+        match self {
+            Self::Memory(memory, _) => {
+                let mut found = [None];
+                memory.cached(offset, 1, &mut found);
+                found[0]
+            }
+            Self::File(file) => {
+                let cache = file.cache.lock().unwrap();
+                let frame = *cache.get(&offset)?;
+                assert!(file.machine.get(frame));
+                Some(frame)
+            }
+        }
+    }
+}
+
 impl Content<Host> for Thing {
     fn page(&self, offset: u64, write: bool) -> Result<Provided, NoPage> {
         let file = match self {
@@ -110,7 +129,7 @@ impl Content<Host> for Thing {
         if offset >= file.pages * PAGE_SIZE {
             return Err(NoPage::Bus);
         }
-        if let Some(frame) = self.cached(offset) {
+        if let Some(frame) = self.at_hand(offset) {
             if write {
                 file.written.lock().unwrap().push(offset);
             }
@@ -140,15 +159,9 @@ impl Content<Host> for Thing {
         Ok(Provided { frame: there, writable: write })
     }
 
-    fn cached(&self, offset: u64) -> Option<Frame> {
-        match self {
-            Self::Memory(memory, _) => memory.cached(offset),
-            Self::File(file) => {
-                let cache = file.cache.lock().unwrap();
-                let frame = *cache.get(&offset)?;
-                assert!(file.machine.get(frame));
-                Some(frame)
-            }
+    fn cached(&self, offset: u64, wanted: u64, found: &mut [Option<Frame>]) {
+        for (place, slot) in found.iter_mut().enumerate().filter(|(place, _)| wanted >> place & 1 != 0) {
+            *slot = self.at_hand(offset + place as u64 * PAGE_SIZE);
         }
     }
 
