@@ -358,7 +358,7 @@ sleep 0.05; echo $?; sleep 0; status sleep x
 s usleep
 usleep 1000; echo $?
 s time
-time -f '%x %C' sh -c 'exit 3'; time -f '%e %U %S %P %M %R' true 2>&1 | sed 's/[0-9.][0-9.]*/~/g'
+time -f '%x %C' sh -c 'exit 3'; time -f '%e %U %S %P %M %R' true 2>&1 | sed 's/[0-9.?][0-9.]*/~/g'
 s timeout
 status timeout 1 true; status timeout 0.1 sleep 10; status timeout -s KILL 0.1 sleep 10; status timeout 5 sh -c 'exit 9'; timeout -k 0.1 0.1 sh -c 'trap "" TERM; sleep 3 & wait; wait'; echo $?
 s renice
