@@ -5,6 +5,7 @@
 //! monitor.
 
 use super::processes;
+use crate::arch::x86_64::cpu::Features;
 use crate::arch::x86_64::frame::TrapFrame;
 use crate::arch::x86_64::user::{Segments, Start};
 use crate::boot::cmdline::{CommandLine, Param, Unknown};
@@ -31,6 +32,7 @@ use crate::proc::user::Mine;
 use crate::proc::vdso;
 use crate::sync::Completion;
 use crate::task::{Name, Policy};
+use crate::time::page::CpuBy;
 use crate::tty::console;
 use crate::{kernel, syscall};
 use alloc::string::String;
@@ -71,7 +73,13 @@ pub fn init(options: &CommandLine<'_>) -> Result<()> {
         },
     });
     match vdso::live::init() {
-        Ok(page) => clock::show_on(page),
+        Ok(page) => {
+            // All CPUs have what the boot CPU has.
+            if Features::detect().contains(Features::RDTSCP) {
+                page.set_cpu_by(CpuBy::Rdtscp);
+            }
+            clock::show_on(page);
+        }
         Err(_) => error!(target: "init", "no memory for the vDSO: programs ask the kernel for the time"),
     }
     if options.flag("norandmaps") {
@@ -110,6 +118,11 @@ pub fn run(options: &CommandLine<'_>) {
         return;
     }
     ENDED.wait();
+    process::mounts().for_each(|mount| {
+        if let Err(error) = mount.fs.ops.sync() {
+            error!(target: "init", "what was written is not kept: {error}");
+        }
+    });
     let status = STATUS.load(Ordering::Relaxed);
     match (status & 0x7F, status >> 8 & 0xFF) {
         (0, code) => info!(target: "init", "process 1 has ended: exit status {code}; here is the monitor"),

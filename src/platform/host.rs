@@ -43,6 +43,7 @@ impl Host {
     pub fn exclusive() -> Exclusive {
         static TAKEN: Mutex<()> = Mutex::new(());
         let taken = lock(&TAKEN);
+        timers::init();
         // What an earlier test left armed is run off first.
         NOW_NS.store(u64::MAX - 1, Ordering::Relaxed);
         timers::fire(0);

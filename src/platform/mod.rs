@@ -24,6 +24,7 @@ pub mod pc;
 #[cfg(any(test, target_os = "none"))]
 pub mod pci_bus;
 #[cfg(any(test, target_os = "none"))]
+#[cfg(any(test, target_os = "none"))]
 pub mod timers;
 
 use crate::boot::info::{Framebuffer, MemoryRegion};

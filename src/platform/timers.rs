@@ -8,28 +8,43 @@
 //! Every CPU with an alarm of its own has a queue of its own: a timer fires on the CPU that armed it, and no lock is
 //! shared but with who takes a timer back from afar. Where CPUs have none, the boot CPU serves them
 //! ([`serve_here`]).
+//!
+//! A queue that is half full has its room doubled, by deferred work. Programs, who may sleep by the thousand, leave some of it to
+//! the kernel ([`at_leaving_some`]): without a timer nobody's turn would end.
 
 use super::{Machine, Platform};
 use crate::sync::{IrqGuard, IrqLock};
-use crate::time::queue::{Armed, Callback, Full, TimerId, TimerQueue};
+use crate::time::queue::{Armed, Callback, Full, Room, TimerId, TimerQueue};
 use core::num::NonZeroU64;
+use core::ptr;
 use core::sync::atomic::{AtomicU64, Ordering};
 use log::{info, warn};
 
-/// Timers that may be armed at one time, on each CPU.
+/// Timers that may be armed at one time, on each CPU: at first, and as memory allows. To move them all takes 0.1 ms.
 const TIMERS: usize = 256;
+const TIMERS_MOST: usize = 16_384;
+/// What is left to the kernel.
+const RESERVED: usize = 64;
 /// What the alarm is set for if it is not set: the end of time.
 const NEVER: u64 = u64::MAX;
 
 struct State {
-    queue: TimerQueue<TIMERS>,
+    queue: TimerQueue,
     /// What the alarm is set for.
     set_for: u64,
+    /// Somebody is about to make more room, or there is to be no more.
+    has_asked: bool,
 }
 
 impl State {
     const fn new() -> Self {
-        Self { queue: TimerQueue::new(), set_for: NEVER }
+        Self { queue: TimerQueue::new(), set_for: NEVER, has_asked: false }
+    }
+
+    /// Whether more room is to be made now.
+    #[inline]
+    fn is_short(&self) -> bool {
+        self.queue.len() >= self.queue.room() / 2 && !self.has_asked
     }
 
     /// Sets the alarm for a deadline that is new or the earliest, unless it comes by then anyway.
@@ -50,9 +65,21 @@ pub struct Timer {
     id: TimerId,
 }
 
+/// There may be timers from now on: the boot CPU's queue, which all CPUs use that have no alarm. Once, before any.
+pub fn init() {
+    give_room(queues::at(0), TIMERS);
+}
+
 /// This CPU has an alarm of its own from now on, and its timers are in a queue of its own. With interrupts off.
 pub fn serve_here() {
-    queues::serve_here();
+    queues::serve_here(|queue| give_room(queue, TIMERS));
+}
+
+/// So much, if it is more than there is and there is memory for it.
+fn give_room(queue: &IrqLock<State>, timers: usize) {
+    let Some(new) = Room::new(timers) else { return };
+    let old = queue.lock().queue.move_into(new);
+    drop(old);
 }
 
 #[cfg(target_os = "none")]
@@ -69,10 +96,12 @@ mod queues {
         static MINE: u64 = 0;
     }
 
-    /// From now on it is this CPU's.
-    pub fn serve_here() {
+    /// From now on it is this CPU's, once `prepare` has been called with it.
+    pub fn serve_here(prepare: impl FnOnce(&IrqLock<State>)) {
         let pin = InterruptsOff::new();
-        MINE.set(ptr::from_ref(STATE.here(&pin)) as u64);
+        let state = STATE.here(&pin);
+        prepare(state);
+        MINE.set(ptr::from_ref(state) as u64);
     }
 
     /// The queue that this CPU's timers are in, as an address: by one instruction.
@@ -109,7 +138,9 @@ mod queues {
 
     static STATE: IrqLock<State> = IrqLock::new(Rank::Timers, State::new());
 
-    pub fn serve_here() {}
+    pub fn serve_here(prepare: impl FnOnce(&IrqLock<State>)) {
+        prepare(&STATE);
+    }
 
     pub fn mine() -> u64 {
         0
@@ -166,6 +197,46 @@ pub fn at(deadline_ns: u64, callback: Callback, context: usize) -> Result<Timer,
     let id = state.queue.arm(deadline_ns, callback, context)?;
     state.set_alarm(deadline_ns);
     Ok(Timer { queue, id })
+}
+
+/// The same for who arms as many as a program wants: `Full` as well where what is left is the kernel's. More room is being made
+/// then, if there can be; by a thread, for which the caller has to let go of the CPU.
+#[inline]
+pub fn at_leaving_some(deadline_ns: u64, callback: Callback, context: usize) -> Result<Timer, Full> {
+    let (mut queue, mut state) = mine();
+    if state.is_short() {
+        drop(state);
+        ask_for_room(queue);
+        (queue, state) = mine();
+    }
+    if state.queue.len() + RESERVED >= state.queue.room() {
+        return Err(Full);
+    }
+    let id = state.queue.arm(deadline_ns, callback, context)?;
+    state.set_alarm(deadline_ns);
+    Ok(Timer { queue, id })
+}
+
+/// Has more room made. Without the queue's lock: to wake who does it may arm a timer.
+#[cold]
+fn ask_for_room(queue: &'static IrqLock<State>) {
+    let asks = {
+        let mut state = queue.lock();
+        let asks = !state.has_asked && state.queue.room() < TIMERS_MOST;
+        state.has_asked = true;
+        asks
+    };
+    if asks && !Machine::defer(make_room, ptr::from_ref(queue) as usize) {
+        queue.lock().has_asked = false;
+    }
+}
+
+/// Doubles a queue's room, as far as there is memory for it. Deferred work.
+fn make_room(queue: usize) {
+    let queue = queues::at(queue as u64);
+    let wanted = queue.lock().queue.room() * 2;
+    give_room(queue, wanted);
+    queue.lock().has_asked = false;
 }
 
 /// Calls `callback(context)` every `period`, without drift.

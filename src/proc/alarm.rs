@@ -50,7 +50,7 @@ pub fn set(process: &Process, value_ns: u64, period_ns: u64) -> Result<(u64, u64
 }
 
 fn arm(alarm: &mut Alarm, pid: u32, deadline_ns: u64, period_ns: u64) -> Result<()> {
-    let timer = timers::at(deadline_ns, rings, pid as usize).map_err(|_| Errno::Eagain)?;
+    let timer = timers::at_leaving_some(deadline_ns, rings, pid as usize).map_err(|_| Errno::Eagain)?;
     *alarm = Alarm { deadline_ns, period_ns, timer: Some(timer) };
     Ok(())
 }

@@ -164,6 +164,7 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
         let _ = usercopy::write(args.parent_tid, &tid);
     }
     let policy = task.thread.get().map_or(Policy::Normal(0), |thread| thread.policy());
+    let policy = if task.resets_on_fork.load(Ordering::Relaxed) { without_urgency(policy) } else { policy };
     let set_tid = if flags.contains(CloneFlags::CHILD_SETTID) { args.child_tid } else { 0 };
     let begin = Begin::Copy { memory, registers, floating, set_tid };
     let birth = match flags.contains(CloneFlags::PARENT) {
@@ -208,6 +209,15 @@ pub fn clone(task: &Task, frame: &TrapFrame, args: &CloneArgs) -> Result<u32> {
     Ok(tid)
 }
 
+/// What `SCHED_RESET_ON_FORK` leaves of a policy. Source: sched(7).
+const fn without_urgency(policy: Policy) -> Policy {
+    match policy {
+        Policy::Fifo(_) | Policy::RoundRobin(_) | Policy::Normal(..0) => Policy::Normal(0),
+        Policy::Batch(..0) => Policy::Batch(0),
+        other => other,
+    }
+}
+
 fn floating() -> Result<Vec<u8>> {
     let mut bytes = room::with_room(fpu::size()).map_err(|_| Errno::Enomem)?;
     fpu::save(|state| bytes.extend_from_slice(state));
@@ -244,5 +254,6 @@ fn copy_of_process(task: &Task, pid: u32, flags: CloneFlags, memory: Ref<Memory>
     }
     let bound = old.no_new_privileges.load(Ordering::Relaxed);
     new.no_new_privileges.store(bound, Ordering::Relaxed);
+    new.is_dumpable.store(old.is_dumpable.load(Ordering::Relaxed), Ordering::Relaxed);
     Ok(new)
 }

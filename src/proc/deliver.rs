@@ -40,10 +40,11 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
         Some(Delivery::Handle { info, action }) => {
             restart(registers, Some(action.flags.contains(Flags::RESTART)));
             if call_handler(task, registers, &info, &action).is_err() {
-                // There is no room for the frame. Whoever has a handler for that must not come back here for it.
-                let mut group = task.process.group();
-                group.actions.reset(Signal::SEGV);
-                drop(group);
+                // There is no room for the frame. Whoever has a handler for that, on another stack, is told; but not if it is
+                // that handler's own.
+                if info.signal() == Signal::SEGV {
+                    task.process.group().actions.reset(Signal::SEGV);
+                }
                 send::force(task, Info::kernel(Signal::SEGV));
             }
         }

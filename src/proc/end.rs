@@ -10,7 +10,7 @@
 //!                                                        a zombie; the parent is told, or it is reaped at once
 //! ```
 
-use super::process::{Group, Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
+use super::process::{Family, Group, Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
 use super::send;
 use super::signal::info::{Child, code};
 use super::signal::{Info, Signal};
@@ -83,7 +83,7 @@ pub fn thread_ends(task: &Ref<Task>, status: u32) {
     };
     // It has heard that it is to end, and is nobody's to send signals to: what it waits for from here on, such as a terminal that
     // has yet to send what was written, it waits for as anybody does.
-    task.done(WORK_END | WORK_SIGNAL);
+    task.done(WORK_END | WORK_SIGNAL | WORK_STOP);
     send::pass_on(&process);
     // An execve of another thread's waits to be alone.
     process.children.wake_all();
@@ -125,7 +125,7 @@ fn process_ends(process: &Ref<Process>, status: u32) {
     if process.pid == tree::INIT {
         end_everybody_else();
     }
-    let mut told = alloc::vec::Vec::new();
+    let (mut told, mut bereaved) = (alloc::vec::Vec::new(), alloc::vec::Vec::new());
     let (parent, exit_signal, orphaned) = {
         let mut tree = TREE.lock();
         let pid = process.pid;
@@ -140,6 +140,10 @@ fn process_ends(process: &Ref<Process>, status: u32) {
         }
         tree.leave_children(pid, |orphan| {
             orphan.child.parent.store(orphan.parent.pid, Ordering::Relaxed);
+            let wants_to_know = orphan.child.death_signal.load(Ordering::Relaxed) != 0;
+            if wants_to_know && bereaved.try_reserve(1).is_ok() {
+                bereaved.push(orphan.child.clone());
+            }
             if orphan.ended.is_some() && told.try_reserve(1).is_ok() {
                 told.push(orphan);
             }
@@ -152,6 +156,11 @@ fn process_ends(process: &Ref<Process>, status: u32) {
     for group in orphaned {
         send::to_group(group, Info::kernel(Signal::HUP));
         send::to_group(group, Info::kernel(Signal::CONT));
+    }
+    for child in bereaved {
+        if let Some(signal) = Signal::new(child.death_signal.load(Ordering::Relaxed).into()) {
+            send::to_process(&child, Info::kernel(signal));
+        }
     }
     for orphan in told {
         tell_of_end(&orphan.parent, &orphan.child, orphan.exit_signal, orphan.ended.unwrap_or(0));
@@ -186,8 +195,8 @@ fn tell_of_end(parent: &Ref<Process>, child: &Ref<Process>, exit_signal: u8, sta
     let rules = parent.group().actions.child_rules();
     let is_usual = exit_signal == SIGCHLD;
     // Somebody may have been quicker, and the number be another's.
-    let is_there = || TREE.lock().get(child.pid).is_some_and(|now| now.is(child));
-    if rules.reap && is_usual && is_there() {
+    let is_there = |tree: &Family| tree.get(child.pid).is_some_and(|now| now.is(child));
+    if rules.reap && is_usual && is_there(&TREE.lock()) {
         forget(parent, child.pid);
     }
     if let Some(signal) = Signal::new(u64::from(exit_signal)).filter(|_| !is_usual || rules.tell_end) {
@@ -196,6 +205,12 @@ fn tell_of_end(parent: &Ref<Process>, child: &Ref<Process>, exit_signal: u8, sta
             by => (code::CLD_KILLED, by as i32),
         };
         send::to_process(parent, Info::child(signal, &about(child, code, status)));
+    }
+    {
+        let mut tree = TREE.lock();
+        if is_there(&tree) {
+            tree.announce(child.pid);
+        }
     }
     parent.children.wake_all();
 }

@@ -81,6 +81,8 @@ pub struct Loaded {
     registers: TrapFrame,
     name: Name,
     credentials: Option<Ref<Credentials>>,
+    /// It has rights that who calls it has not.
+    is_secure: bool,
 }
 
 /// The file of a program, opened; with what its mode says of whose it is to be.
@@ -162,7 +164,7 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
     });
     task.activate(before);
     let registers = filled?;
-    Ok(Loaded { memory, registers, name, credentials })
+    Ok(Loaded { memory, registers, name, credentials, is_secure })
 }
 
 fn copy(bytes: &[u8]) -> Result<Vec<u8>> {
@@ -333,7 +335,7 @@ pub fn install(task: &Task, frame: &mut TrapFrame, loaded: Loaded) -> Result<()>
     let own_files = own_files(task).inspect_err(|_| end::begin(task, end::killed(Signal::KILL)))?;
     // What waits for this thread's locks and for its end has it in the old memory.
     end::leave_memory(task);
-    let Loaded { memory, registers, name, credentials } = loaded;
+    let Loaded { memory, registers, name, credentials, is_secure } = loaded;
     let process = &task.process;
     task.activate(Some(memory.clone()));
     let old = process.set_memory(Some(memory));
@@ -351,6 +353,10 @@ pub fn install(task: &Task, frame: &mut TrapFrame, loaded: Loaded) -> Result<()>
     }
     if let Some(credentials) = credentials {
         process.set_credentials(credentials);
+    }
+    process.is_dumpable.store(!is_secure, Ordering::Relaxed);
+    if is_secure {
+        process.death_signal.store(0, Ordering::Relaxed);
     }
     rename(task, name);
     TREE.lock().note_exec(process.pid);

@@ -40,7 +40,7 @@ use crate::task::context::{self, Lower};
 use crate::task::{self, Name, ThreadRef};
 use core::cell::UnsafeCell;
 use core::ptr::null;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use spin::Once;
 
 /// A program's memory. The last reference empties it.
@@ -133,6 +133,8 @@ pub struct Task {
     pub status: AtomicU32,
     /// What `restart_syscall` goes on with: a time.
     pub rest_ns: AtomicU64,
+    /// What it makes has no urgency of its own (`SCHED_RESET_ON_FORK`).
+    pub resets_on_fork: AtomicBool,
     /// Whoever waits until this thread has memory of its own, or ends (`vfork`).
     pub vfork: SpinLock<Option<Ref<Vfork>>>,
     pub name: SpinLock<Name>,
@@ -191,6 +193,10 @@ pub struct Process {
     pub io_priority: AtomicU32,
     /// No execve gives it rights that it does not have (`PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: AtomicBool,
+    /// The signal that it is sent when its parent ends; 0 for none (`PR_SET_PDEATHSIG`).
+    pub death_signal: AtomicU8,
+    /// Others of its user's may look into it (`PR_SET_DUMPABLE`).
+    pub is_dumpable: AtomicBool,
     /// How many signals may wait in one queue: `RLIMIT_SIGPENDING`, for who asks in an interrupt handler.
     queue_limit: AtomicU32,
     /// How often it has had other memory.
@@ -275,8 +281,11 @@ pub struct Parts {
     pub terminal: u64,
 }
 
+/// All processes and threads.
+pub type Family = Tree<Ref<Process>, Ref<Task>>;
+
 /// Everybody.
-pub static TREE: SpinLock<Tree<Ref<Process>, Ref<Task>>> = SpinLock::new(Rank::Processes, Tree::new());
+pub static TREE: SpinLock<Family> = SpinLock::new(Rank::Processes, Tree::new());
 
 /// What all programs see mounted.
 static MOUNTS: Once<&'static Mounts> = Once::new();
@@ -352,6 +361,8 @@ impl Process {
             personality: AtomicU32::new(0),
             io_priority: AtomicU32::new(0),
             no_new_privileges: AtomicBool::new(false),
+            death_signal: AtomicU8::new(0),
+            is_dumpable: AtomicBool::new(true),
             queue_limit: AtomicU32::new(u32::try_from(queue_limit).unwrap_or(u32::MAX)),
             images: AtomicU64::new(0),
             timer: IrqLock::new(Rank::ProcessTimer, super::alarm::Alarm::NONE),
@@ -421,7 +432,14 @@ impl Process {
     }
 
     pub fn set_credentials(&self, credentials: Ref<Credentials>) {
-        let (before, now) = (self.credentials().uid, credentials.uid);
+        let old = self.credentials();
+        let (before, now) = (old.uid, credentials.uid);
+        let acts_as = |who: &Credentials| (who.effective_uid, who.effective_gid, who.fs_uid, who.fs_gid);
+        if acts_as(&old) != acts_as(&credentials) {
+            // It may have what its new user is not to see, and its parent is none of his.
+            self.is_dumpable.store(false, Ordering::Relaxed);
+            self.death_signal.store(0, Ordering::Relaxed);
+        }
         drop(self.credentials.replace(credentials));
         if before != now {
             let mut tree = TREE.lock();
@@ -458,6 +476,7 @@ impl Task {
             robust_list: AtomicU64::new(0),
             status: AtomicU32::new(0),
             rest_ns: AtomicU64::new(0),
+            resets_on_fork: AtomicBool::new(false),
             vfork: SpinLock::new(Rank::ProcessParts, None),
             name: SpinLock::new(Rank::ProcessParts, name),
             start: SpinLock::new(Rank::ProcessParts, None),

@@ -55,6 +55,8 @@ struct Node<P> {
     /// Its last stop, or its continuation, has not been waited for.
     stop_is_news: bool,
     continue_is_news: bool,
+    /// Its end may be waited for: its parent has been sent the signal of it.
+    end_is_news: bool,
     is_subreaper: bool,
     has_executed: bool,
     first_child: u32,
@@ -323,6 +325,7 @@ impl<P: Clone, T: Clone> Tree<P, T> {
             session,
             state: State::Alive,
             stop_is_news: false,
+            end_is_news: false,
             continue_is_news: false,
             is_subreaper: false,
             has_executed: false,
@@ -546,10 +549,18 @@ impl<P: Clone, T: Clone> Tree<P, T> {
         (node.stop_is_news, node.continue_is_news) = (by.is_some(), by.is_none());
     }
 
-    /// It has ended.
+    /// It has ended. Nobody who waits is told of it before [`announce`](Self::announce).
     pub fn set_zombie(&mut self, pid: u32, status: u32) {
         if let Some(slot) = self.slot(pid) {
             self.node_mut(slot).state = State::Zombie(status);
+        }
+    }
+
+    /// Its parent has been sent the signal of its end. So who has waited for a child finds that signal with him, and not on
+    /// its way.
+    pub fn announce(&mut self, pid: u32) {
+        if let Some(slot) = self.slot(pid) {
+            self.node_mut(slot).end_is_news = true;
         }
     }
 
@@ -624,7 +635,7 @@ impl<P: Clone, T: Clone> Tree<P, T> {
     fn news_of(&mut self, slot: u32, what: What) -> Option<Found<P>> {
         let node = self.node_mut(slot);
         let news = match node.state {
-            State::Zombie(status) if what.exited => News::Exited(status),
+            State::Zombie(status) if what.exited && node.end_is_news => News::Exited(status),
             State::Stopped(signal) if what.stopped && node.stop_is_news => News::Stopped(signal),
             State::Alive if what.continued && node.continue_is_news => News::Continued,
             _ => return None,

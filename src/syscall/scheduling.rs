@@ -34,14 +34,16 @@ pub fn getcpu(_: &mut Call<'_>, [cpu, node, ..]: Arguments) -> Result<u64> {
 
 /// A thread by its number, 0 being oneself.
 fn thread(call: &Call<'_>, tid: u64) -> Result<(Ref<Process>, ThreadRef)> {
-    let found = |task: &Task| -> Result<(Ref<Process>, ThreadRef)> {
-        Ok((task.process.clone(), task.thread.get().cloned().ok_or(Errno::Esrch)?))
-    };
+    with_task(call, tid, |task| Ok((task.process.clone(), task.thread.get().cloned().ok_or(Errno::Esrch)?)))
+}
+
+/// Calls `look` with such a thread's part of its process.
+fn with_task<R>(call: &Call<'_>, tid: u64, look: impl FnOnce(&Task) -> Result<R>) -> Result<R> {
     match tid as u32 {
-        0 => found(call.task),
+        0 => look(call.task),
         tid => {
             let task = TREE.lock().thread(tid).cloned().ok_or(Errno::Esrch)?;
-            found(&task)
+            look(&task)
         }
     }
 }
@@ -86,10 +88,15 @@ const SCHED_FIFO: u64 = 1;
 const SCHED_RR: u64 = 2;
 const SCHED_BATCH: u64 = 3;
 const SCHED_IDLE: u64 = 5;
+/// May be set beside the policy.
+const RESET_ON_FORK: u64 = 0x4000_0000;
 
 pub fn sched_getscheduler(call: &mut Call<'_>, [tid, ..]: Arguments) -> Result<u64> {
-    let (_, thread) = thread(call, tid)?;
-    Ok(number_of(thread.policy()))
+    with_task(call, tid, |task| {
+        let thread = task.thread.get().ok_or(Errno::Esrch)?;
+        let resets = if task.resets_on_fork.load(Ordering::Relaxed) { RESET_ON_FORK } else { 0 };
+        Ok(number_of(thread.policy()) | resets)
+    })
 }
 
 const fn number_of(policy: Policy) -> u64 {
@@ -137,14 +144,14 @@ pub fn sched_rr_get_interval(call: &mut Call<'_>, [tid, to, ..]: Arguments) -> R
 }
 
 fn set_policy(call: &Call<'_>, tid: u64, policy: Option<u64>, from: u64) -> Result<u64> {
-    /// May be set beside the policy.
-    const RESET_ON_FORK: u64 = 0x4000_0000;
     if from == 0 {
         return Err(Errno::Einval);
     }
     let priority: u32 = usercopy::read(from)?;
     let (process, thread) = thread(call, tid)?;
     may_change(call, &process)?;
+    let did_reset = with_task(call, tid, |task| Ok(task.resets_on_fork.load(Ordering::Relaxed)))?;
+    let resets = policy.map_or(did_reset, |policy| policy & RESET_ON_FORK != 0);
     let policy = policy.unwrap_or_else(|| number_of(thread.policy()));
     let policy = match (policy & 0xFFFF_FFFF & !RESET_ON_FORK, priority) {
         (SCHED_OTHER, 0) => Policy::Normal(nice(&thread)),
@@ -165,7 +172,14 @@ fn set_policy(call: &Call<'_>, tid: u64, policy: Option<u64>, from: u64) -> Resu
         if urgency(policy) > 0 && (is_other && allowed == 0 || more && urgency(policy) > allowed) {
             return Err(Errno::Eperm);
         }
+        if did_reset && !resets {
+            return Err(Errno::Eperm);
+        }
     }
+    with_task(call, tid, |task| {
+        task.resets_on_fork.store(resets, Ordering::Relaxed);
+        Ok(())
+    })?;
     schedule::set_policy(&thread, policy);
     Ok(0)
 }

@@ -11,6 +11,7 @@ use crate::mm::frames;
 use crate::platform::{Machine, Platform};
 use crate::proc::load;
 use crate::proc::process::{PER_LINUX32, TREE};
+use crate::proc::signal::Signal;
 use crate::random;
 use crate::sync::{Rank, SpinLock};
 use crate::task::Name;
@@ -165,6 +166,7 @@ pub fn arch_prctl(_: &mut Call<'_>, [code, address, ..]: Arguments) -> Result<u6
 
 pub fn prctl(call: &mut Call<'_>, [option, a, b, c, d, _]: Arguments) -> Result<u64> {
     const SET_PDEATHSIG: u64 = 1;
+    const GET_PDEATHSIG: u64 = 2;
     const GET_DUMPABLE: u64 = 3;
     const SET_DUMPABLE: u64 = 4;
     const GET_KEEPCAPS: u64 = 7;
@@ -176,8 +178,20 @@ pub fn prctl(call: &mut Call<'_>, [option, a, b, c, d, _]: Arguments) -> Result<
     const SET_NO_NEW_PRIVS: u64 = 38;
     const GET_NO_NEW_PRIVS: u64 = 39;
     match option & 0xFFFF_FFFF {
-        GET_DUMPABLE => Ok(1),
-        SET_DUMPABLE if a <= 1 => Ok(0),
+        SET_PDEATHSIG if a == 0 || Signal::new(a).is_some() => {
+            call.process().death_signal.store(a as u8, Ordering::Relaxed);
+            Ok(0)
+        }
+        GET_PDEATHSIG => {
+            let signal = call.process().death_signal.load(Ordering::Relaxed);
+            usercopy::write(a, &u32::from(signal))?;
+            Ok(0)
+        }
+        GET_DUMPABLE => Ok(call.process().is_dumpable.load(Ordering::Relaxed).into()),
+        SET_DUMPABLE if a <= 1 => {
+            call.process().is_dumpable.store(a == 1, Ordering::Relaxed);
+            Ok(0)
+        }
         GET_KEEPCAPS => Ok(0),
         // Never taken back.
         SET_NO_NEW_PRIVS if [a, b, c, d] == [1, 0, 0, 0] => {
@@ -213,7 +227,6 @@ pub fn prctl(call: &mut Call<'_>, [option, a, b, c, d, _]: Arguments) -> Result<
             usercopy::write(a, &u32::from(on))?;
             Ok(0)
         }
-        SET_PDEATHSIG => Err(Errno::Enosys),
         _ => Err(Errno::Einval),
     }
 }

@@ -592,7 +592,7 @@ pub fn sleep_until(deadline_ns: u64) {
 /// Waits as [`park`] does, but not longer than until then.
 pub(super) fn park_until(deadline_ns: u64) {
     let raw = super::current().into_raw();
-    match timers::at(deadline_ns, wake_up, raw) {
+    match timers::at_leaving_some(deadline_ns, wake_up, raw) {
         Ok(timer) => {
             park();
             if timers::cancel(timer) {
@@ -603,7 +603,7 @@ pub(super) fn park_until(deadline_ns: u64) {
         Err(_) => {
             // SAFETY: no timer has it.
             drop(unsafe { ThreadRef::from_raw(raw) });
-            // There are as many timers as there can be: others may run, and it is looked at the clock.
+            // More room is being made, or there are as many timers as there can be: others may run, and it is looked at the clock.
             yield_now();
         }
     }

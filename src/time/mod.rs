@@ -19,6 +19,7 @@ pub mod clock;
 pub mod counter;
 pub mod date;
 pub mod page;
+#[cfg(any(test, target_os = "none"))]
 pub mod queue;
 pub mod rate;
 pub mod refine;

@@ -1,4 +1,7 @@
-//! Timers: what is to be called, in the order of when. A 4-ary heap in arrays, without allocation.
+//! Timers: what is to be called, in the order of when. A 4-ary heap in arrays.
+//!
+//! Nothing is allocated here: a queue is given [`Room`] for so many timers, and may be given more, which is made
+//! where memory may be had.
 //!
 //! Arming and cancelling move an entry along one path of the heap, O(log4 n); the earliest deadline is its
 //! root. An entry is one 128-bit key, `deadline : order : slot`, so that comparing two is one subtraction,
@@ -19,6 +22,7 @@
 //! Source: D. B. Johnson, "Priority queues with update and finding minimum spanning trees" (1975), on d-ary
 //! heaps.
 
+use alloc::vec::Vec;
 use core::num::NonZeroU64;
 
 /// Children of a node.
@@ -105,38 +109,73 @@ struct Slot {
 
 fn nothing(_context: usize) {}
 
-/// Up to `N` timers, `N` at most 65,536.
-pub struct TimerQueue<const N: usize> {
-    /// The heap of `len` keys, and behind it the free slots (only the bits of the slot count in those).
-    keys: [u128; N],
-    slots: [Slot; N],
+/// Room for timers: what a queue keeps them in.
+pub struct Room {
+    /// The heap's keys, and behind them the free slots (only the bits of the slot count in those).
+    keys: Vec<u128>,
+    slots: Vec<Slot>,
     /// Where in `keys` a slot is; of use for those in the heap.
-    positions: [u16; N],
+    positions: Vec<u16>,
+}
+
+impl Room {
+    const NONE: Self = Self { keys: Vec::new(), slots: Vec::new(), positions: Vec::new() };
+
+    /// For so many, at most 65,536; `None` if there is no memory.
+    pub fn new(timers: usize) -> Option<Self> {
+        assert!(timers <= 1 << SLOT_BITS, "a slot's number has 16 bits");
+        let mut room = Self::NONE;
+        room.keys.try_reserve_exact(timers).ok()?;
+        room.slots.try_reserve_exact(timers).ok()?;
+        room.positions.try_reserve_exact(timers).ok()?;
+        room.keys.extend((0..timers).map(|slot| slot as u128));
+        room.slots.resize(timers, Slot { callback: nothing, context: 0, period_ns: None });
+        room.positions.resize(timers, 0);
+        Some(room)
+    }
+}
+
+/// Up to as many timers as it has been given room for, which is none at first.
+pub struct TimerQueue {
+    room: Room,
+    /// How many of the keys are the heap.
     len: usize,
     /// Timers armed so far.
     order: u64,
 }
 
-impl<const N: usize> Default for TimerQueue<N> {
+impl Default for TimerQueue {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<const N: usize> TimerQueue<N> {
+impl TimerQueue {
     pub const fn new() -> Self {
-        const { assert!(N > 0 && N <= 1 << SLOT_BITS, "a slot's number has 16 bits") };
-        let mut keys = [0; N];
-        let mut slot = 0;
-        while slot < N {
-            keys[slot] = slot as u128;
-            slot += 1;
+        Self { room: Room::NONE, len: 0, order: 0 }
+    }
+
+    /// Moves into a larger room; every timer keeps its id. Returns the room that is not used any more, which is the new one if it is
+    /// no larger: to be dropped where memory may be given back.
+    pub fn move_into(&mut self, mut new: Room) -> Room {
+        let old = self.room();
+        if new.keys.len() > old {
+            new.keys[..old].copy_from_slice(&self.room.keys);
+            new.slots[..old].copy_from_slice(&self.room.slots);
+            new.positions[..old].copy_from_slice(&self.room.positions);
+            core::mem::swap(&mut self.room, &mut new);
         }
-        let empty = Slot { callback: nothing, context: 0, period_ns: None };
-        Self { keys, slots: [empty; N], positions: [0; N], len: 0, order: 0 }
+        new
+    }
+
+    /// How many timers there is room for.
+    #[inline]
+    pub const fn room(&self) -> usize {
+        self.room.keys.len()
     }
 
     /// Timers armed.
+    #[inline]
     pub const fn len(&self) -> usize {
         self.len
     }
@@ -166,11 +205,11 @@ impl<const N: usize> TimerQueue<N> {
     #[inline(always)]
     fn insert(&mut self, deadline_ns: u64, timer: Slot) -> Result<TimerId, Full> {
         let hole = self.len;
-        let Some(&free) = self.keys.get(hole) else { return Err(Full) };
+        let Some(&free) = self.room.keys.get(hole) else { return Err(Full) };
         let slot = TimerId::of(free).slot();
         self.order = self.order.wrapping_add(1);
         let id = TimerId(self.order << SLOT_BITS | slot as u64);
-        self.slots[slot] = timer;
+        self.room.slots[slot] = timer;
         self.len = hole + 1;
         self.sift_up(hole, u128::from(deadline_ns) << 64 | u128::from(id.0));
         Ok(id)
@@ -192,15 +231,15 @@ impl<const N: usize> TimerQueue<N> {
     /// When the first timer is due: what the hardware is to be set to.
     #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
-        if self.len == 0 { None } else { Some((self.keys[0] >> 64) as u64) }
+        if self.len == 0 { None } else { Some((self.room.keys[0] >> 64) as u64) }
     }
 
     /// The first of the timers that are due, if any. A periodic one goes in again for its next time after
     /// `now_ns`.
     pub fn pop_expired(&mut self, now_ns: u64) -> Option<Expired> {
         let deadline_ns = self.next_deadline().filter(|&deadline_ns| deadline_ns <= now_ns)?;
-        let id = TimerId::of(self.keys[0]);
-        let Slot { callback, context, period_ns } = self.slots[id.slot()];
+        let id = TimerId::of(self.room.keys[0]);
+        let Slot { callback, context, period_ns } = self.room.slots[id.slot()];
         let missed = match period_ns {
             Some(period_ns) if deadline_ns < u64::MAX => {
                 let (next_ns, missed) = next_period(deadline_ns, period_ns, now_ns);
@@ -218,7 +257,7 @@ impl<const N: usize> TimerQueue<N> {
 
     /// All armed timers, in no order.
     pub fn iter(&self) -> impl Iterator<Item = Armed> {
-        self.keys[..self.len].iter().map(|&key| self.armed(key))
+        self.room.keys[..self.len].iter().map(|&key| self.armed(key))
     }
 
     /// The one that is due next after `previous`, or first of all. Looks at every timer once, so that
@@ -227,20 +266,25 @@ impl<const N: usize> TimerQueue<N> {
         let is_later = |key: u128| {
             previous.is_none_or(|p| ((key >> 64) as u64, TimerId::of(key)) > (p.deadline_ns, p.id))
         };
-        self.keys[..self.len].iter().copied().filter(|&key| is_later(key)).min().map(|key| self.armed(key))
+        self.room.keys[..self.len]
+            .iter()
+            .copied()
+            .filter(|&key| is_later(key))
+            .min()
+            .map(|key| self.armed(key))
     }
 
     fn armed(&self, key: u128) -> Armed {
         let id = TimerId::of(key);
-        let Slot { callback, context, period_ns } = self.slots[id.slot()];
+        let Slot { callback, context, period_ns } = self.room.slots[id.slot()];
         Armed { id, deadline_ns: (key >> 64) as u64, period_ns, callback, context }
     }
 
     /// Where in the heap the timer is, if it still is.
     #[inline]
     fn find(&self, id: TimerId) -> Option<usize> {
-        let position = usize::from(*self.positions.get(id.slot())?);
-        let is_there = position < self.len && TimerId::of(self.keys[position]) == id;
+        let position = usize::from(*self.room.positions.get(id.slot())?);
+        let is_there = position < self.len && TimerId::of(self.room.keys[position]) == id;
         is_there.then_some(position)
     }
 
@@ -252,9 +296,9 @@ impl<const N: usize> TimerQueue<N> {
         if position == end {
             return;
         }
-        let last = self.keys[end];
-        self.keys[end] = self.keys[position];
-        if position > 0 && last < self.keys[(position - 1) / ARITY] {
+        let last = self.room.keys[end];
+        self.room.keys[end] = self.room.keys[position];
+        if position > 0 && last < self.room.keys[(position - 1) / ARITY] {
             self.sift_up(position, last);
         } else {
             self.sift_down(position, last);
@@ -263,8 +307,8 @@ impl<const N: usize> TimerQueue<N> {
 
     #[inline]
     fn place(&mut self, position: usize, key: u128) {
-        self.keys[position] = key;
-        self.positions[TimerId::of(key).slot()] = position as u16;
+        self.room.keys[position] = key;
+        self.room.positions[TimerId::of(key).slot()] = position as u16;
     }
 
     /// Puts the key at the hole, or further up, moving down what is later.
@@ -272,7 +316,7 @@ impl<const N: usize> TimerQueue<N> {
     fn sift_up(&mut self, mut hole: usize, key: u128) {
         while hole > 0 {
             let parent = (hole - 1) / ARITY;
-            let above = self.keys[parent];
+            let above = self.room.keys[parent];
             if above <= key {
                 break;
             }
@@ -290,10 +334,10 @@ impl<const N: usize> TimerQueue<N> {
                 break;
             }
             let end = (first + ARITY).min(self.len);
-            let (mut child, mut least) = (first, self.keys[first]);
+            let (mut child, mut least) = (first, self.room.keys[first]);
             for other in first + 1..end {
-                if self.keys[other] < least {
-                    (child, least) = (other, self.keys[other]);
+                if self.room.keys[other] < least {
+                    (child, least) = (other, self.room.keys[other]);
                 }
             }
             if key <= least {

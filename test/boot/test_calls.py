@@ -116,6 +116,13 @@ def together(t, smp):
     check(line == "together: done", line)
 
 
+@test("family", smp=[1, 4])
+def family(t, smp):
+    """What parents and children hear of each other, what is inherited, and hundreds of them asleep on one CPU."""
+    line = last_line(t, "family", "family", 300, smp=smp)
+    check(line == "family: done", line)
+
+
 @test("frames", cpu=["qemu64", "max"], smp=[1, 4], count=[10_000])
 @test("frames", level="fuzz", cpu=["qemu64", "max"], smp=[4], count=[1_000_000])
 def frames(t, cpu, smp, count):

@@ -27,4 +27,7 @@ def without_a_call(t, machine, smp, clock):
     said = guest.boot_text
     check("wrong" not in re.sub(r"done, 0 wrong", "", said), "\n".join(line for line in said.splitlines() if "wrong" in line))
     check("vdso: done, 0 wrong" in said, f"it did not come to its end:\n{said[-2000:]}")
+    # By RDTSCP, where the CPU has it.
+    has = re.search(r"^\s*has:\s*(.*)$", guest.command("cpu"), re.MULTILINE)[1].split()
+    check(f"vdso: getcpu on {smp} CPUs, by way {int('rdtscp' in has)}" in said, said[-2000:])
     check(len(re.findall(r"vdso: clock [01] read 40000 times", said)) == 2, said[-2000:])

@@ -38,6 +38,7 @@ pub use live::*;
 
 #[cfg(target_os = "none")]
 mod live {
+    use super::super::cpu::Features;
     use super::super::frame::TrapFrame;
     use super::super::msr::{self, numbers};
     use super::super::percpu::{self, PerCpu};
@@ -54,7 +55,7 @@ mod live {
         fn syscall_compat_framed();
     }
 
-    /// Opens SYSCALL's door on this CPU. INT 0x80's is a gate like any other (asm/idt.S).
+    /// Opens SYSCALL's door on this CPU, and says there which one it is. INT 0x80's is a gate like any other (asm/idt.S).
     ///
     /// # Safety
     /// Once on each CPU, with per-CPU data in place; and before ring 3 is entered, [`set_kernel_stack`].
@@ -67,6 +68,10 @@ mod live {
             msr::wrmsr(numbers::IA32_CSTAR, syscall_compat as *const () as u64);
             msr::wrmsr(numbers::IA32_FMASK, FMASK);
             msr::wrmsr(numbers::IA32_EFER, msr::rdmsr(numbers::IA32_EFER) | numbers::EFER_SCE);
+        }
+        if Features::detect().contains(Features::RDTSCP) {
+            // SAFETY: RDTSCP reads it, so it is there. One node, 0, has all the CPUs.
+            unsafe { msr::wrmsr(numbers::IA32_TSC_AUX, percpu::number() as u64) };
         }
     }
 

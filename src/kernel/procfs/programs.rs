@@ -158,7 +158,11 @@ impl View for Program {
     }
 
     fn owner(&self) -> Option<(u32, u32)> {
-        let who = self.there()?.credentials();
+        let process = self.there()?;
+        if !process.is_dumpable.load(Ordering::Relaxed) {
+            return Some((0, 0));
+        }
+        let who = process.credentials();
         Some((who.effective_uid, who.effective_gid))
     }
 
@@ -232,14 +236,18 @@ impl View for Program {
         Capabilities { permitted: has, effective: has, bounding: ALL_CAPABILITIES, ..Capabilities::default() }
     }
 
-    /// Who is user 0, or is the very user that it runs as, whatever it has come from.
+    /// Who is itself, or user 0, or the very user that it runs as, whatever it has come from, if it has not said no.
     fn may_be_looked_into(&self) -> bool {
         let Some(task) = run::current() else { return true };
         let Some(process) = self.process() else { return false };
+        if task.pid() == self.pid {
+            return true;
+        }
         let (mine, theirs) = (task.process.credentials(), process.credentials());
         let uids = [theirs.uid, theirs.effective_uid, theirs.saved_uid];
         let gids = [theirs.gid, theirs.effective_gid, theirs.saved_gid];
-        mine.fs_uid == 0 || uids == [mine.fs_uid; 3] && gids == [mine.fs_gid; 3]
+        let is_open = process.is_dumpable.load(Ordering::Relaxed);
+        mine.fs_uid == 0 || is_open && uids == [mine.fs_uid; 3] && gids == [mine.fs_gid; 3]
     }
 
     fn allowed_cpus(&self) -> CpuSet {

@@ -78,6 +78,7 @@ static VECTOR: AtomicU8 = AtomicU8::new(0);
 
 /// Finds the chip. The clock runs.
 pub fn init() {
+    timers::init();
     let alarm = interrupts::local_apic().and_then(by_local_apic).or_else(by_hpet).or_else(by_pit);
     match alarm {
         Some(alarm) => put(alarm),

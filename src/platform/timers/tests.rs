@@ -74,9 +74,33 @@ fn periods_do_not_drift_and_a_callback_may_arm() {
 #[test]
 fn a_full_queue_says_so_and_loses_nothing() {
     let host = Host::exclusive();
-    let ids: Vec<_> = (0..TIMERS).map(|n| at(1_000 + n as u64, note, n).expect("room")).collect();
+    let room = mine().1.queue.room();
+    let ids: Vec<_> = (0..room).map(|n| at(1_000 + n as u64, note, n).expect("room")).collect();
     assert!(matches!(at(1, note, 0), Err(Full)));
     assert!(ids.iter().step_by(2).all(|&id| cancel(id)));
-    host.advance_to(5_000);
-    assert_eq!(called().len(), TIMERS / 2);
+    host.advance_to(100_000);
+    assert_eq!(called().len(), room / 2);
+}
+
+#[test]
+fn room_is_made_for_sleepers_and_some_is_left_to_the_kernel() {
+    let host = Host::exclusive();
+    let room = mine().1.queue.room();
+    let mut armed = (0..).take_while(|&n| at_leaving_some(1_000, note, n).is_ok()).count();
+    assert_eq!(armed, room - RESERVED);
+    // The kernel's own go on.
+    for n in 0..RESERVED {
+        at(1_000, note, n).expect("what was left");
+    }
+    assert!(matches!(at(1_000, note, 0), Err(Full)));
+    while Machine::run_deferred() {}
+    assert!(mine().1.queue.room() == 2 * room, "no more room");
+    // And so on, to an end.
+    while at_leaving_some(1_000, note, 0).is_ok() {
+        armed += 1;
+        while Machine::run_deferred() {}
+    }
+    assert_eq!(armed, TIMERS_MOST - 2 * RESERVED);
+    host.advance_to(1_000);
+    assert!(called().len() == armed + RESERVED, "some were lost");
 }

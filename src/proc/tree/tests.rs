@@ -20,6 +20,14 @@ fn child(tree: &mut Family, parent: u32) -> u32 {
     pid
 }
 
+/// It ends, and its parent knows.
+fn end(tree: &mut Family, pid: u32, status: u32) {
+    let parent = tree.parent(pid).unwrap();
+    tree.set_zombie(pid, status);
+    assert!(!matches!(tree.find_child(parent, Which::Pid(pid), ENDS), Ok(Some(_))), "before it is announced");
+    tree.announce(pid);
+}
+
 const BIRTH: Birth = Birth::Child { exit_signal: SIGCHLD };
 const ENDS: What =
     What { exited: true, stopped: false, continued: false, leave: false, all: false, clone_only: false };
@@ -69,7 +77,7 @@ fn a_user_has_so_many_and_no_more() {
     numbers.push(tree.reserve(7, 2).unwrap());
     let child = numbers[1];
     tree.insert(child, 1, BIRTH, child).unwrap();
-    tree.set_zombie(child, 0);
+    end(&mut tree, child, 0);
     assert_eq!(tree.reserve(7, 2), Err(Errno::Eagain), "a zombie counts");
     tree.reap(child);
     tree.release(numbers[0]);
@@ -86,7 +94,7 @@ fn a_group_without_a_parent_to_continue_it_is_orphaned() {
     let job = child(&mut tree, shell);
     tree.set_group(shell, job, 0).unwrap();
     assert!(!tree.is_orphaned(job));
-    tree.set_zombie(shell, 0);
+    end(&mut tree, shell, 0);
     tree.leave_children(shell, |_| ());
     assert!(tree.is_orphaned(job));
 }
@@ -97,7 +105,7 @@ fn a_zombie_is_told_of_once_and_its_number_is_free_when_nothing_has_it() {
     let shell = child(&mut tree, 1);
     tree.new_session(shell).unwrap();
     let job = child(&mut tree, shell);
-    tree.set_zombie(shell, 7 << 8);
+    end(&mut tree, shell, 7 << 8);
     let mut left = Vec::new();
     tree.leave_children(shell, |orphan| left.push((orphan.parent, orphan.child, orphan.ended.is_some())));
     assert_eq!(left, [(1, job, false)]);
@@ -112,7 +120,7 @@ fn a_zombie_is_told_of_once_and_its_number_is_free_when_nothing_has_it() {
     // The session and the group still have the number.
     assert_eq!(tree.session(job), Some(shell));
     assert!(tree.number(shell).unwrap().uses > 0);
-    tree.set_zombie(job, 0);
+    end(&mut tree, job, 0);
     assert_eq!(tree.reap(job), Some(job));
     assert_eq!(tree.number(shell).unwrap().uses, 0);
 }
@@ -139,10 +147,10 @@ fn orphans_go_to_the_nearest_who_wants_them() {
     let middle = child(&mut tree, manager);
     let low = child(&mut tree, middle);
     tree.set_subreaper(manager, true);
-    tree.set_zombie(middle, 0);
+    end(&mut tree, middle, 0);
     tree.leave_children(middle, |_| ());
     assert_eq!(tree.parent(low), Some(manager));
-    tree.set_zombie(manager, 0);
+    end(&mut tree, manager, 0);
     tree.leave_children(manager, |_| ());
     assert_eq!((tree.parent(low), tree.parent(middle)), (Some(1), Some(1)));
 }
@@ -193,7 +201,7 @@ fn a_random_family_is_what_a_plain_model_says() {
             }
             4..=5 if who != 1 => {
                 let status = random(256) as u32;
-                tree.set_zombie(who, status);
+                end(&mut tree, who, status);
                 tree.leave_children(who, |_| ());
                 plain.get_mut(&who).unwrap().status = Some(status);
                 plain.values_mut().filter(|one| one.parent == who).for_each(|one| one.parent = 1);

@@ -8,16 +8,23 @@ use super::*;
 use crate::testing::Random;
 
 /// What the heap promises itself: each key is after its parent's, each slot is there once, and knows where.
-fn check<const N: usize>(queue: &TimerQueue<N>) {
+fn check(queue: &TimerQueue) {
     for position in 1..queue.len {
-        assert!(queue.keys[(position - 1) / ARITY] < queue.keys[position], "order at {position}");
+        assert!(queue.room.keys[(position - 1) / ARITY] < queue.room.keys[position], "order at {position}");
     }
-    let mut slots: Vec<usize> = queue.keys.iter().map(|&key| TimerId::of(key).slot()).collect();
+    let mut slots: Vec<usize> = queue.room.keys.iter().map(|&key| TimerId::of(key).slot()).collect();
     for (position, &slot) in slots[..queue.len].iter().enumerate() {
-        assert_eq!(usize::from(queue.positions[slot]), position, "slot {slot}");
+        assert_eq!(usize::from(queue.room.positions[slot]), position, "slot {slot}");
     }
     slots.sort_unstable();
-    assert!(slots.iter().copied().eq(0..N), "each slot once");
+    assert!(slots.iter().copied().eq(0..queue.room()), "each slot once");
+}
+
+/// An empty queue with room for so many.
+fn with_room(timers: usize) -> TimerQueue {
+    let mut queue = TimerQueue::new();
+    assert_eq!(queue.move_into(Room::new(timers).unwrap()).keys.len(), 0);
+    queue
 }
 
 /// By deadline and then by arming: context and period.
@@ -46,11 +53,22 @@ fn pop_model(model: &mut Model, now: u64) -> Option<(TimerId, u64, usize, u64)> 
 /// numbers.
 fn run<const N: usize>(seed: u64, operations: usize, spread: u64) {
     let mut random = Random::new(seed);
-    let mut queue = TimerQueue::<N>::new();
+    // It moves twice on its way, wherever it stands then.
+    let mut rooms = [N, (N / 2).max(1)].map(|timers| Room::new(timers).unwrap()).into_iter().rev();
+    let mut queue = with_room((N / 4).max(1));
+    let mut room = queue.room();
     let mut model = Model::new();
     let mut ids = Vec::new();
     let (mut now, mut order, mut full, mut fired, mut cancelled, mut stale) = (0, 0, 0, 0, 0, 0);
     for operation in 0..operations {
+        if operation % (operations / 4) == operations / 8
+            && let Some(larger) = rooms.next()
+        {
+            room = larger.keys.len().max(room);
+            let left = queue.move_into(larger);
+            assert!(left.keys.len() <= room && queue.room() == room);
+            check(&queue);
+        }
         match random.below(100) {
             0..55 => {
                 let deadline = now + random.below(spread);
@@ -61,7 +79,7 @@ fn run<const N: usize>(seed: u64, operations: usize, spread: u64) {
                     Some(period) => queue.arm_periodic(deadline, period, nothing, context),
                     None => queue.arm(deadline, nothing, context),
                 };
-                assert_eq!(armed.is_err(), model.len() == N, "operation {operation}");
+                assert_eq!(armed.is_err(), model.len() == room, "operation {operation}");
                 match armed {
                     Ok(id) => {
                         order += 1;
@@ -121,8 +139,22 @@ fn does_what_a_sorted_map_does() {
 }
 
 #[test]
+fn no_room_and_no_more_of_it() {
+    let mut queue = TimerQueue::new();
+    assert_eq!(queue.arm(1, nothing, 0), Err(Full));
+    assert!(queue.pop_expired(u64::MAX).is_none() && !queue.cancel(TimerId(0)));
+    drop(queue.move_into(Room::new(2).unwrap()));
+    let id = queue.arm(1, nothing, 0).unwrap();
+    // As large, and smaller: it stays where it is.
+    assert_eq!(queue.move_into(Room::new(2).unwrap()).keys.len(), 2);
+    assert_eq!(queue.move_into(Room::new(1).unwrap()).keys.len(), 1);
+    assert_eq!(queue.room(), 2);
+    assert!(queue.cancel(id));
+}
+
+#[test]
 fn equal_deadlines_fire_in_the_order_of_arming() {
-    let mut queue = TimerQueue::<32>::new();
+    let mut queue = with_room(32);
     let mut contexts = Vec::new();
     for context in 0..32 {
         queue.arm(if context % 2 == 0 { 5 } else { 6 }, nothing, context).unwrap();
@@ -137,7 +169,7 @@ fn equal_deadlines_fire_in_the_order_of_arming() {
 
 #[test]
 fn not_before_its_time() {
-    let mut queue = TimerQueue::<4>::new();
+    let mut queue = with_room(4);
     queue.arm(1000, nothing, 0).unwrap();
     queue.arm(u64::MAX, nothing, 1).unwrap();
     assert!(queue.pop_expired(999).is_none());
@@ -148,7 +180,7 @@ fn not_before_its_time() {
 
 #[test]
 fn a_slot_used_again_has_another_id() {
-    let mut queue = TimerQueue::<2>::new();
+    let mut queue = with_room(2);
     let first = queue.arm(1, nothing, 0).unwrap();
     assert!(queue.cancel(first));
     let second = queue.arm(1, nothing, 0).unwrap();
@@ -171,7 +203,7 @@ fn periods_do_not_drift() {
     assert_eq!(next_period(200, period, 100), (210, 0));
     assert_eq!(next_period(u64::MAX - 3, period, u64::MAX - 1), (u64::MAX, 0));
 
-    let mut queue = TimerQueue::<1>::new();
+    let mut queue = with_room(1);
     let id = queue.arm_periodic(100, period, nothing, 9).unwrap();
     assert_eq!(queue.arm(1, nothing, 0), Err(Full), "it keeps its place");
     let mut calls = 0;
@@ -195,7 +227,7 @@ fn periods_do_not_drift() {
 #[test]
 fn all_are_listed_in_order_and_without() {
     let mut random = Random::new(36);
-    let mut queue = TimerQueue::<100>::new();
+    let mut queue = with_room(100);
     for context in 0..100 {
         queue.arm(random.below(50), nothing, context).unwrap();
     }
@@ -217,9 +249,9 @@ fn what_expired_is_called_with_its_context() {
     fn callback(context: usize) {
         CALLED_WITH.store(context, Ordering::SeqCst);
     }
-    static QUEUE: TimerQueue<8> = TimerQueue::new();
-    assert!(QUEUE.is_empty(), "can be a static");
-    let mut queue = TimerQueue::<8>::new();
+    static QUEUE: TimerQueue = TimerQueue::new();
+    assert!(QUEUE.is_empty() && QUEUE.room() == 0, "can be a static");
+    let mut queue = with_room(8);
     queue.arm(1, callback, 42).unwrap();
     queue.pop_expired(1).unwrap().call();
     assert_eq!(CALLED_WITH.load(Ordering::SeqCst), 42);

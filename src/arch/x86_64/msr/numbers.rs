@@ -29,6 +29,8 @@ pub const IA32_MTRR_PHYSBASE0: u32 = 0x200;
 pub const IA32_MTRR_PHYSMASK0: u32 = 0x201;
 pub const IA32_MTRR_FIX: [u32; 11] =
     [0x250, 0x258, 0x259, 0x268, 0x269, 0x26A, 0x26B, 0x26C, 0x26D, 0x26E, 0x26F];
+/// What RDTSCP and RDPID bring in ECX: the CPU's number, for programs.
+pub const IA32_TSC_AUX: u32 = 0xC000_0103;
 /// Base of GS.
 pub const IA32_GS_BASE: u32 = 0xC000_0101;
 /// Base of FS.
