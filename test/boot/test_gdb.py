@@ -10,11 +10,11 @@ import shutil
 import subprocess
 import tempfile
 
-from boot.test_programs import Shell
 from lib import build
 from lib.elfedit import Elf
 from lib.guest import SLOW, Failure
 from lib.harness import Skip, check, test
+from lib.shell import Shell
 
 TIMEOUT = 120
 HELPERS = build.ROOT / "test" / "gdb" / "sis.py"

@@ -1,7 +1,6 @@
 """Programs that nobody here wrote: Debian's static busybox and bash, from the initramfs, driven as a person would.
 
-The shell's own prompt is set to one that cannot be mistaken for anything else. A command is over when the prompt comes
-again; what it printed is what stands between.
+Here they are given commands; test_keys.py presses the keys of a terminal. lib/shell.py has the shell.
 """
 
 import os
@@ -13,57 +12,13 @@ from pathlib import Path
 
 from boot.test_serial import second_port
 from lib import programs
-from lib.guest import plain
 from lib.harness import Skip, check, test
+from lib.shell import SHELL, Shell
 from tools import initramfs, qemu
 
-PROMPT = "@@> "
-# What is not there is told of in the log, between what programs print.
-SHELL = "console=ttyS0 loglevel=3 initrd=initramfs.img"
 LOUD = SHELL.replace("loglevel=3 ", "")
 # What a job says, and not its own text.
 GOES_ON = re.compile("(?<!echo )goes on")
-
-
-class Shell:
-    """A guest at the shell's prompt."""
-
-    def __init__(self, t, more=None, cmdline=SHELL, program="/bin/sh", timeout=120, **machine):
-        busybox, bash = initramfs.programs()
-        if busybox is None or bash is None:
-            raise Skip("no static busybox and bash here, and none to be fetched")
-        # No greeting, no profile, no colours: a shell and nothing else.
-        init = f"#!/bin/sh\nexport PATH=/bin:/sbin:/usr/bin:/usr/sbin PS1='{PROMPT}' TERM=dumb HOME=/root\nstty cols 500\ncd /root\n{program}\nexit $?\n"
-        files = {"init": (init.encode(), 0o755)} | (more or {})
-        image = initramfs.make(busybox, bash, files)
-        self.guest = t.start({"initramfs.img": image}, cmdline=cmdline, **machine)
-        self.timeout = timeout
-        self.guest.expect(PROMPT, timeout)
-
-    def run(self, line, timeout=None):
-        """What a command prints."""
-        self.guest.send(line + "\n")
-        # The line is echoed; then comes what it prints, then the prompt.
-        return self.answer(timeout).partition("\n")[2]
-
-    def answer(self, timeout=None):
-        start = self.guest.at
-        match = self.guest.expect(PROMPT, timeout or self.timeout)
-        return plain(self.guest.text[start:match.start()])
-
-    def answer_and(self, marker, timeout=60):
-        """The same, when something else says `marker` too, before the prompt or after it."""
-        start = self.guest.at
-        said = self.answer(timeout)
-        prompt, self.guest.at = self.guest.at, start
-        self.guest.expect(marker, timeout)
-        self.guest.at = max(self.guest.at, prompt)
-        return said
-
-    def start(self, line, marker):
-        """Begins a command that does not end by itself; `marker` is what it prints when it has begun."""
-        self.guest.send(line + "\n")
-        self.guest.expect(marker, 60)
 
 
 @test("shell", cpu=["qemu64", "max"], machine=["q35", "pc"], smp=[1, 2, 4, 8])

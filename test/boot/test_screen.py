@@ -3,9 +3,9 @@
 import threading
 import time
 
-from boot.test_programs import PROMPT, SHELL, Shell
 from lib.guest import SLOW, Failure, plain
 from lib.harness import check, test
+from lib.shell import PROMPT, SHELL, Shell
 
 # Each printable character of ASCII once, but for the blank.
 KEY = "".join(map(chr, range(0x21, 0x7F)))

@@ -227,6 +227,10 @@ class Guest:
                 self._ended()
                 raise Failure(f"QEMU ended (status {self.status}) before {what}{read()}; {self.why_ended()}")
 
+    def until(self, done, timeout, what, read=lambda: ""):
+        """Takes in what comes until `done()`; a failure names `what`, and what `read()` says by then."""
+        self._pump_until(done, timeout, what, read)
+
     def _send(self, name, data):
         """Writes all of `data`, and reads meanwhile: a guest that is writing may not read."""
         sock, deadline = self._sockets[name], time.monotonic() + REPLY_TIMEOUT * SLOW
