@@ -98,12 +98,12 @@ class BochsGuest(Guest):
         return "3rd (" in self.bochs.log()
 
 
-def start(t, cmdline=None, **machine):
-    """A Bochs with the ESP of the tests."""
+def start(t, files=None, cmdline=None, **machine):
+    """A Bochs with the ESP of the tests; `files` as in the harness."""
     reason = bochs.why_not()
     if reason:
         raise Skip(reason)
-    guest = BochsGuest(bochs.Machine(t.image(cmdline=cmdline), **({"smp": 1} | machine)), t.directory)
+    guest = BochsGuest(bochs.Machine(t.image(files, cmdline), **({"smp": 1} | machine)), t.directory)
     t.guests.append(guest)
     return guest
 

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from boot.test_bochs import start as start_bochs
 from boot.test_serial import second_port
 from lib import programs
 from lib.harness import Skip, check, test
@@ -33,6 +34,17 @@ def shell_on_many_cpus(t, smp):
         raise Skip("QEMU has no x2APIC mode under TCG before version 9")
     # As in cpus-many: a CPU that waits by MWAIT is one more thread that never rests.
     drive(Shell(t, cpu="max,-monitor", smp=smp, mem="1G", timeout=1500), smp)
+
+
+@test("bochs-shell", cpu=["tigerlake"])
+@test("bochs-shell", level="matrix", cpu=["ryzen", "corei7_haswell_4770"])
+def shell_on_bochs(t, cpu):
+    """The same on another CPU than QEMU's, on a machine without ACPI, which so has one."""
+    shell = Shell(t, start=start_bochs, cpu=cpu, timeout=300)
+    drive(shell, 1)
+    shell.guest.send("exit 5\n")
+    shell.guest.prompt()
+    check("exit status 5" in shell.guest.command("dmesg"), "it is not said how the first process ended")
 
 
 def drive(shell, smp):

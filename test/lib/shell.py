@@ -5,7 +5,7 @@ is what stands between.
 """
 
 from lib.guest import plain
-from lib.harness import Skip, check
+from lib.harness import Context, Skip, check
 from lib.vt import Screen
 from tools import initramfs
 
@@ -20,7 +20,7 @@ CLEAR = "clear; echo"
 class Shell:
     """A guest at the shell's prompt."""
 
-    def __init__(self, t, more=None, cmdline=SHELL, program="/bin/sh", timeout=120, term="dumb", size="cols 500", **machine):
+    def __init__(self, t, more=None, cmdline=SHELL, program="/bin/sh", timeout=120, term="dumb", size="cols 500", start=Context.start, **machine):
         busybox, bash = initramfs.programs()
         if busybox is None or bash is None:
             raise Skip("no static busybox and bash here, and none to be fetched")
@@ -28,7 +28,7 @@ class Shell:
         init = f"#!/bin/sh\nexport PATH=/bin:/sbin:/usr/bin:/usr/sbin PS1='{PROMPT}' TERM={term} HOME=/root\nstty {size}\ncd /root\n{program}\nexit $?\n"
         files = {"init": (init.encode(), 0o755)} | (more or {})
         image = initramfs.make(busybox, bash, files)
-        self.guest = t.start({"initramfs.img": image}, cmdline=cmdline, **machine)
+        self.guest = start(t, {"initramfs.img": image}, cmdline, **machine)
         self.timeout = timeout
         self.guest.expect(PROMPT, timeout)
 

@@ -54,7 +54,17 @@ static void int_4(void) { __asm__ volatile("int $4"); }
 static void int_5(void) { __asm__ volatile("int $5"); }
 static void undefined(void) { __asm__ volatile("ud2"); }
 static void halt(void) { __asm__ volatile("hlt"); }
+static void interrupts_off(void) { __asm__ volatile("cli"); }
+static void port(void) { __asm__ volatile("out %%al, $0x80" ::: "memory"); }
+static void machine_register(void) { __asm__ volatile("rdmsr" :: "c"(0xC0000080) : "eax", "edx"); }
+static void tables(void) { __asm__ volatile("mov %0, %%cr3" :: "r"(0UL) : "memory"); }
+static void swap_gs(void) { __asm__ volatile("swapgs"); }
+static void sysret(void) { __asm__ volatile("sysretq" :: "c"(0x8000000000000000), "a"(0) : "r11", "memory"); }
+static void int_2(void) { __asm__ volatile("int $2"); }
+static void int_14(void) { __asm__ volatile("int $14"); }
+static void to_ring_0(void) { __asm__ volatile("push $0\n push %rsp\n pushf\n push $0x10\n push $0\n iretq"); }
 static void not_canonical(void) { __asm__ volatile("mov (%0), %%al" :: "r"(0x8000000000000000) : "al"); }
+static void stack_away(void) { __asm__ volatile("mov %%rbp, %%rbx\n mov %0, %%rbp\n mov (%%rbp), %%al\n mov %%rbx, %%rbp" :: "r"(0x8000000000000000) : "al", "rbx"); }
 static void jump_away(void) { __asm__ volatile("jmp *%0" :: "r"(0x8000000000000000)); }
 static void read_null(void) { __asm__ volatile("mov (%0), %%al" :: "r"(8UL) : "al"); }
 static void write_null(void) { __asm__ volatile("movb $0, (%0)" :: "r"(8UL) : "memory"); }
@@ -69,6 +79,11 @@ static void x87(void)
     static const unsigned short control = 0x037B;   /* divisions by zero are not masked */
     __asm__ volatile("fninit\n fldcw %0\n fld1\n fldz\n fdivrp %%st, %%st(1)\n fwait" :: "m"(control));
 }
+static void sse(void)
+{
+    static const u32 control = 0x1F80 & ~0x200u;    /* the same */
+    __asm__ volatile("ldmxcsr %0\n movss %1, %%xmm0\n xorps %%xmm1, %%xmm1\n divss %%xmm1, %%xmm0" :: "m"(control), "m"((float){1}) : "xmm0", "xmm1");
+}
 static void misaligned(void)
 {
     __asm__ volatile("pushf\n orl $0x40000, (%%rsp)\n popf\n mov 1(%0), %%eax\n pushf\n andl $~0x40000, (%%rsp)\n popf" :: "r"(data) : "eax", "memory");
@@ -78,7 +93,8 @@ static void show(const char *name, void (*what)(void))
 {
     seen_signal = 0;
     attempt(what);
-    __asm__ volatile("fninit");
+    static const u32 all_masked = 0x1F80;
+    __asm__ volatile("fninit\n ldmxcsr %0" :: "m"(all_masked));
     say(name), say(":");
     if (!seen_signal) { say(" nothing\n"); return; }
     say(" signal "), say_number((long)seen_signal), say(" code "), say_number((int)seen_code), say(" vector "), say_number((long)seen_vector);
@@ -103,10 +119,12 @@ static int all(void)
     call(FTRUNCATE, file, PAGE);
     beyond = (char *)call(MMAP, 0, 2 * PAGE, PROT_READ, MAP_SHARED, file, 0) + PAGE;
     show("divide", divide), show("step", step), show("icebp", icebp), show("int3", int3), show("int-3", int_3), show("int-4", int_4), show("int-5", int_5);
-    show("undefined", undefined), show("halt", halt), show("not-canonical", not_canonical), show("jump-away", jump_away);
+    show("int-2", int_2), show("int-14", int_14), show("undefined", undefined), show("halt", halt), show("cli", interrupts_off), show("out", port);
+    show("rdmsr", machine_register), show("cr3", tables), show("swapgs", swap_gs), show("sysret", sysret), show("iret", to_ring_0);
+    show("not-canonical", not_canonical), show("stack-away", stack_away), show("jump-away", jump_away);
     show("read-null", read_null), show("write-null", write_null), show("call-null", call_null), show("read-none", read_none);
     show("write-constant", write_constant), show("run-data", run_data), show("read-beyond", read_beyond), show("read-kernel", read_kernel);
-    show("x87", x87), show("misaligned", misaligned);
+    show("x87", x87), show("sse", sse), show("misaligned", misaligned);
     return 0;
 }
 
