@@ -20,7 +20,7 @@ pub type Open = fn(&Ref<Inode>, OpenFlags) -> Result<Opened>;
 pub struct Driver {
     /// As `/proc/devices` names it.
     pub name: &'static str,
-    /// Character or block device; a FIFO or a socket, for which the numbers do not matter.
+    /// Character or block device; or a socket, for which the numbers do not matter.
     pub kind: Kind,
     pub major: u32,
     /// First and last.
@@ -76,7 +76,7 @@ mod tests {
         assert!(!ttys.serves(Kind::CharDevice, Device::new(4, 68)));
         assert!(!ttys.serves(Kind::CharDevice, Device::new(5, 64)));
         assert!(!ttys.serves(Kind::BlockDevice, Device::new(4, 64)));
-        let pipes = Driver { name: "fifo", kind: Kind::Fifo, major: 0, minors: (0, 0), open };
-        assert!(pipes.serves(Kind::Fifo, Device::new(7, 7)));
+        let sockets = Driver { name: "socket", kind: Kind::Socket, major: 0, minors: (0, 0), open };
+        assert!(sockets.serves(Kind::Socket, Device::new(7, 7)));
     }
 }

@@ -26,7 +26,7 @@ use crate::fs::refs::Ref;
 use crate::fs::super_block::FsType;
 use crate::fs::tmpfs::{self, Options};
 use crate::fs::unpack::Unpacker;
-use crate::fs::{self, Result, devfs, devices, mapped, nameless, pagecache, pipe, procfs};
+use crate::fs::{self, Result, devfs, devices, mapped, nameless, pagecache, procfs};
 use crate::kernel::boot_info;
 use crate::mm::frame::Owner;
 use crate::mm::{frames, pressure};
@@ -92,7 +92,7 @@ fn make() -> Result<Files> {
 
 /// Mounts what there is, with the initrd in it.
 pub fn init(initrd: &[u8]) {
-    assert!(devices::init() && pipe::files::init(), "the first drivers have a place");
+    assert!(devices::init(), "the first driver has a place");
     assert!(pressure::register(&SHRINKER), "there is a place for one more who gives memory back");
     mapped::init();
     tmpfs::set_default_limit(frames::managed_frames() / 2);

@@ -112,6 +112,8 @@ ranks! {
         // A process's open files; its root and directory.
         Descriptors "file descriptors",
         FsContext "root and directory",
+        // What users have in pipes.
+        PipeUsers "users of pipes",
         // Locks on files: wakes.
         FileLocks "locks on files",
         LockWaits "waits for locks on files",

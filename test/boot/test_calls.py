@@ -120,7 +120,7 @@ def together(t, smp):
 
 @test("family", smp=[1, 4])
 def family(t, smp):
-    """What parents and children hear of each other, what is inherited, and hundreds of them asleep on one CPU."""
+    """What parents and children hear of each other, what is inherited, and hundreds of them asleep on one CPU; and what one user has in pipes."""
     line = last_line(t, "family", "family", 300, smp=smp)
     check(line == "family: done", line)
 

@@ -10,6 +10,7 @@ use super::super::inode::Inode;
 use super::super::mode::Kind;
 use super::super::mount::{Mount, Path};
 use super::super::namei::{At, Caller, LINKS_MAX, Last, Parent, lookup_locked};
+use super::super::pipe;
 use super::super::refs::Ref;
 use super::super::{Result, tidy};
 use super::inode_of;
@@ -126,6 +127,7 @@ impl Caller<'_> {
         };
         let opened = match inode.kind {
             Kind::Regular | Kind::Directory | Kind::Symlink => inode.ops.open(&inode, how.flags)?,
+            Kind::Fifo => pipe::files::open(&inode, how.flags, self.credentials)?,
             _ => device::open(&inode, how.flags)?,
         };
         if is_regular && how.has(OpenFlags::TRUNC) {

@@ -27,6 +27,7 @@ impl From<Error> for Errno {
             Error::Fault => Self::Efault,
             Error::Busy => Self::Ebusy,
             Error::Invalid => Self::Einval,
+            Error::TooMany => Self::Enfile,
             Error::BrokenPipe => Self::Epipe,
         }
     }

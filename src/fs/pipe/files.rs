@@ -3,12 +3,12 @@
 //! That of a pipe without a name is in its inode, which lives as long as an end is open. A FIFO's inode is a file system's,
 //! and its pipe is in a list as long as an end is open.
 
+use super::account::Charge;
 use super::ends::{End, Shared, Watchers};
 use super::{Access, Pipe};
 use crate::errno::Errno;
 use crate::fs::Result;
 use crate::fs::cred::Credentials;
-use crate::fs::device::{self, Driver};
 use crate::fs::file::{self, File};
 use crate::fs::flags::OpenFlags;
 use crate::fs::inode::{Inode, InodeOps};
@@ -31,27 +31,24 @@ struct Fifo {
 
 static FIFOS: Mutex<Vec<Fifo>> = Mutex::new(Rank::Fifos, Vec::new());
 
-static DRIVER: Driver = Driver { name: "fifo", kind: Kind::Fifo, major: 0, minors: (0, 0), open };
-
-/// Makes FIFOs work, once; false if there is no place for one more driver.
-#[must_use]
-pub fn init() -> bool {
-    device::register(&DRIVER)
-}
-
 fn address(inode: &Ref<Inode>) -> usize {
     core::ptr::from_ref::<Inode>(inode).addr()
 }
 
+/// For a new pipe of this user's. ENFILE, ENOMEM.
+fn charge(who: &Credentials) -> Result<Charge> {
+    Ok(Charge::new(who.uid, who.is_root())?)
+}
+
 /// The pipe of a FIFO, with one more who uses it.
-fn pipe_of(inode: &Ref<Inode>) -> Result<Ref<Shared<Machine>>> {
+fn pipe_of(inode: &Ref<Inode>, who: &Credentials) -> Result<Ref<Shared<Machine>>> {
     let mut fifos = FIFOS.lock();
     if let Some(fifo) = fifos.iter_mut().find(|fifo| fifo.inode == address(inode)) {
         fifo.users += 1;
         return Ok(fifo.pipe.clone());
     }
     room::reserve(&mut fifos, 1).map_err(|_| Errno::Enomem)?;
-    let pipe = Ref::new(Pipe::fifo(pages::machine(), Watchers::default())?)?;
+    let pipe = Ref::new(Pipe::fifo(pages::machine(), Watchers::default(), charge(who)?)?)?;
     fifos.push(Fifo { inode: address(inode), pipe: pipe.clone(), users: 1 });
     Ok(pipe)
 }
@@ -71,12 +68,13 @@ pub fn count() -> usize {
     FIFOS.lock().len()
 }
 
-fn open(inode: &Ref<Inode>, flags: OpenFlags) -> Result<file::Opened> {
+/// Opens a FIFO, or the pipe that is behind a file of /proc's.
+pub fn open(inode: &Ref<Inode>, flags: OpenFlags, who: &Credentials) -> Result<file::Opened> {
     // A pipe without a name that is opened again, by `/proc/self/fd`.
     if let Some(nameless) = inode.ops.as_any().downcast_ref::<Nameless>() {
         return End::open(inode, nameless.pipe.clone(), flags, |_, _| {}).map(file::Opened::shared);
     }
-    let pipe = pipe_of(inode)?;
+    let pipe = pipe_of(inode, who)?;
     End::open(inode, pipe, flags, closed).map(file::Opened::shared)
 }
 
@@ -93,7 +91,7 @@ impl InodeOps for Nameless {
 
 /// `pipe2`: the end that is read, and the end that is written to. Of `flags` only `O_NONBLOCK` is the ends' own.
 pub fn pair(flags: OpenFlags, owner: &Ref<Credentials>) -> Result<[Ref<File>; 2]> {
-    let pipe = Ref::new(Pipe::pair(pages::machine(), Watchers::default())?)?;
+    let pipe = Ref::new(Pipe::pair(pages::machine(), Watchers::default(), charge(owner)?)?)?;
     let ops = Ref::ops(Nameless { pipe: pipe.clone() })?;
     let (inode, path) = nameless::inode("pipe", Kind::Fifo, ops, owner)?;
     // Both, before a file is made: an end that is dropped is closed, and then it was one of the two.

@@ -25,6 +25,7 @@
 
 extern crate alloc;
 
+pub mod account;
 pub mod ends;
 pub mod files;
 mod open;
@@ -39,6 +40,7 @@ use crate::sync::interrupt;
 use crate::sync::parker::{Kernel, NEVER};
 use crate::sync::waiters::{BATCH, Waiter, Waiters};
 use crate::sync::{IrqLock, Mutex, Rank, mutex::MutexGuard};
+use account::Charge;
 use core::pin::pin;
 use ring::Ring;
 
@@ -71,6 +73,8 @@ pub enum Error {
     Busy,
     /// EINVAL.
     Invalid,
+    /// ENFILE: the user has as many as he may have.
+    TooMany,
     /// EPIPE, and SIGPIPE.
     BrokenPipe,
 }
@@ -87,6 +91,7 @@ impl Error {
             Self::Fault => 14,
             Self::Busy => 16,
             Self::Invalid => 22,
+            Self::TooMany => 23,
             Self::BrokenPipe => 32,
         }
     }
@@ -188,6 +193,7 @@ impl Line {
 /// What is behind the lock.
 struct State {
     ring: Ring,
+    charge: Charge,
     readers: u32,
     writers: u32,
     /// How often each end was opened since the pipe was made.
@@ -229,9 +235,10 @@ impl State {
 }
 
 impl<E: Env, N: Notify> Pipe<E, N> {
-    fn new(env: E, notify: N, ends: u32) -> Result<Self, Error> {
+    fn new(env: E, notify: N, ends: u32, charge: Charge) -> Result<Self, Error> {
         let state = State {
-            ring: Ring::new(PAGES)?,
+            ring: Ring::new(charge.pages())?,
+            charge,
             readers: ends,
             writers: ends,
             reader_opens: u64::from(ends),
@@ -316,7 +323,8 @@ impl<E: Env, N: Notify> Pipe<E, N> {
         self.state.lock().ring.pages() * PIPE_BUF
     }
 
-    /// `F_SETPIPE_SZ`: at least so many bytes; returns how many. EPERM for more than 1 MiB, unless `privileged`; EBUSY if
+    /// `F_SETPIPE_SZ`: at least so many bytes; returns how many. EPERM for more than 1 MiB, or than its user may have, unless
+    /// `privileged`; EBUSY if
     /// more pages are in use; EINVAL; ENOMEM.
     pub fn set_size(&self, bytes: usize, privileged: bool) -> Result<usize, Error> {
         if bytes > 1 << 31 {
@@ -327,7 +335,13 @@ impl<E: Env, N: Notify> Pipe<E, N> {
         if pages > PAGES_MAX && pages > state.ring.pages() && !privileged {
             return Err(Error::NotPermitted);
         }
-        state.ring.resize(pages)?;
+        let old = state.ring.pages();
+        state.charge.resize(pages, privileged)?;
+        if let Err(error) = state.ring.resize(pages) {
+            // That it had before, whatever the limits are now.
+            let _ = state.charge.resize(old, true);
+            return Err(error);
+        }
         self.look_after(&mut state);
         self.notify.changed();
         Ok(pages * PIPE_BUF)

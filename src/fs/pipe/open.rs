@@ -10,6 +10,7 @@
 //!
 //! That the other has come counts, even if he has left again: openings are counted, not only ends that are open.
 
+use super::account::Charge;
 use super::{Caller, Error, For, Notify, Pipe, State};
 use crate::fs::pagecache::Env;
 
@@ -40,13 +41,13 @@ pub struct Opened {
 
 impl<E: Env, N: Notify> Pipe<E, N> {
     /// `pipe`: with one end for reading and one for writing open. ENOMEM.
-    pub fn pair(env: E, notify: N) -> Result<Self, Error> {
-        Self::new(env, notify, 1)
+    pub fn pair(env: E, notify: N, charge: Charge) -> Result<Self, Error> {
+        Self::new(env, notify, 1, charge)
     }
 
     /// What is behind a FIFO, with no end open.
-    pub fn fifo(env: E, notify: N) -> Result<Self, Error> {
-        Self::new(env, notify, 0)
+    pub fn fifo(env: E, notify: N, charge: Charge) -> Result<Self, Error> {
+        Self::new(env, notify, 0, charge)
     }
 
     /// Opens an end of a FIFO, or once more one of a pair, which waits for nobody. EINTR, ENXIO: then it is not open.

@@ -14,7 +14,7 @@ type TestPipe<N = ()> = Pipe<Host, N>;
 
 fn pair() -> (Host, TestPipe) {
     let host = Machine::new(600, 1000);
-    (host, Pipe::pair(host, ()).unwrap())
+    (host, Pipe::pair(host, (), Charge::NONE).unwrap())
 }
 
 fn write(pipe: &TestPipe, bytes: &[u8]) -> Result<usize, Error> {
@@ -477,7 +477,7 @@ fn signals_end_the_patience() {
     assert_eq!(interrupted(|| pipe.write(1, &mut &[1][..], &Patient)), Err(Error::Interrupted));
     assert_frames_back(host, pipe);
     let host = Machine::new(600, 1000);
-    let fifo: TestPipe = Pipe::fifo(host, ()).unwrap();
+    let fifo: TestPipe = Pipe::fifo(host, (), Charge::NONE).unwrap();
     for access in [Access::Read, Access::Write] {
         assert_eq!(interrupted(|| fifo.open(access, &Patient)), Err(Error::Interrupted));
     }
@@ -488,7 +488,7 @@ fn signals_end_the_patience() {
 #[test]
 fn opening_a_fifo() {
     let host = Machine::new(600, 1000);
-    let fifo: TestPipe = Pipe::fifo(host, ()).unwrap();
+    let fifo: TestPipe = Pipe::fifo(host, (), Charge::NONE).unwrap();
     assert_eq!(fifo.open(Access::Write, &Impatient), Err(Error::NoReader));
     let reader = fifo.open(Access::Read, &Impatient).unwrap();
     // Nobody has ever written: the end, and no hang-up.
@@ -549,7 +549,7 @@ fn changes_are_told() {
     }
     let host = Machine::new(600, 1000);
     let count = Count(AtomicUsize::new(0));
-    let pipe: TestPipe<&Count> = Pipe::pair(host, &count).unwrap();
+    let pipe: TestPipe<&Count> = Pipe::pair(host, &count, Charge::NONE).unwrap();
     let mut random = Random::new(3);
     let poll = || (pipe.poll(Access::Read, &Opened::default()), pipe.poll(Access::Write, &Opened::default()));
     for _ in 0..3000 {

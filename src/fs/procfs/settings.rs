@@ -35,6 +35,8 @@ pub enum Setting {
     FileMax,
     OpenMax,
     PipeMaxSize,
+    PipePagesSoft,
+    PipePagesHard,
     PtysMax,
     PtysInUse,
 }

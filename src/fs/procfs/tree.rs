@@ -113,6 +113,8 @@ static SYS_FS: &[Entry] = &[
     fixed("overflowgid", Setting::OverflowGid),
     fixed("overflowuid", Setting::OverflowUid),
     fixed("pipe-max-size", Setting::PipeMaxSize),
+    setting("pipe-user-pages-hard", Setting::PipePagesHard),
+    setting("pipe-user-pages-soft", Setting::PipePagesSoft),
 ];
 
 static SYS_KERNEL: &[Entry] = &[

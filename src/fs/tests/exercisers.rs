@@ -7,7 +7,6 @@ use crate::fs::flags::OpenFlags;
 use crate::fs::mapped;
 use crate::fs::nameless;
 use crate::fs::pages::{self, Machine};
-use crate::fs::pipe;
 use crate::mm::addr::Frame;
 use crate::mm::space::listed::{List, Listed};
 use crate::mm::space::tests::machine::Shows;
@@ -38,7 +37,6 @@ fn prepare() {
     static PREPARED: std::sync::Once = std::sync::Once::new();
     PREPARED.call_once(|| {
         nameless::init(&World::new().cache).unwrap();
-        assert!(pipe::files::init());
     });
 }
 

@@ -4,7 +4,7 @@ use crate::errno::Errno;
 use crate::fs::Result;
 use crate::fs::fd::FDS_MAX;
 use crate::fs::format::Text;
-use crate::fs::pipe;
+use crate::fs::pipe::{self, account};
 use crate::fs::procfs::settings::Setting;
 use crate::fs::procfs::uts;
 use crate::mm::frame::Zone;
@@ -14,6 +14,7 @@ use crate::syscall::system;
 use crate::tty::ptys;
 use crate::{log as klog, random};
 use core::fmt::Write;
+use core::sync::atomic::Ordering;
 use spin::Once;
 
 /// Of this start.
@@ -79,6 +80,8 @@ pub fn show(which: Setting, to: &mut Text) {
         Setting::FileMax => number(to, i64::MAX as u64),
         Setting::OpenMax => number(to, FDS_MAX as u64),
         Setting::PipeMaxSize => number(to, (pipe::PAGES_MAX * pipe::PIPE_BUF) as u64),
+        Setting::PipePagesSoft => number(to, account::SOFT.load(Ordering::Relaxed) as u64),
+        Setting::PipePagesHard => number(to, account::HARD.load(Ordering::Relaxed) as u64),
         Setting::PtysMax => number(to, ptys::PAIRS_MAX as u64),
         Setting::PtysInUse => {
             let mut count = 0;
@@ -110,6 +113,12 @@ pub fn set(which: Setting, text: &[u8]) -> Result<()> {
             }
             _ => Err(Errno::Einval),
         },
+        Setting::PipePagesSoft | Setting::PipePagesHard => {
+            let pages = usize::try_from(number(text)?).map_err(|_| Errno::Einval)?;
+            let limit = if which == Setting::PipePagesSoft { &account::SOFT } else { &account::HARD };
+            limit.store(pages, Ordering::Relaxed);
+            Ok(())
+        }
         _ => Err(Errno::Eperm),
     }
 }
