@@ -33,8 +33,8 @@ def keys_on_many_cpus(t, smp, at):
 
 
 def sit(t, at, timeout=60, **machine):
-    onpty = programs.program("onpty")
-    shell = Shell(t, {"bin/onpty": (onpty, 0o755)}, term="vt100", size=f"rows {ROWS} cols {COLUMNS}", timeout=max(timeout, 120), **machine)
+    files = {f"bin/{name}": (programs.program(name), 0o755) for name in ("onpty", "together")}
+    shell = Shell(t, files, term="vt100", size=f"rows {ROWS} cols {COLUMNS}", timeout=max(timeout, 120), **machine)
     seat = Seat(shell.guest, ROWS, COLUMNS, timeout)
     if at == "pty":
         before = seat.run("stty -g")
@@ -52,7 +52,7 @@ def sit(t, at, timeout=60, **machine):
 def drive(seat):
     """All that is tried; the terminal is after each thing as it was before."""
     settings = seat.run("stty -g")
-    for part in (lines, history, completion, given_up, documents, processes, jobs, top, editor, editor_stopped, watch, pages):
+    for part in (lines, history, completion, given_up, documents, processes, jobs, threads, top, editor, editor_stopped, watch, pages):
         seat.clear()
         part(seat)
         check(seat.run("stty -g") == settings, f"{part.__name__} has left the terminal otherwise than it was")
@@ -273,6 +273,25 @@ def jobs(seat):
     to_front(seat)
     echoed(seat, "four")
     seat.leave(ctrl("c"))
+
+
+def threads(seat):
+    """A process of two threads, the second of which waits for a line, is stopped and goes on as one."""
+
+    def reads(line):
+        seat.press(line, line)
+        seat.press(ENTER)
+        seat.sees("the line read", lambda screen: screen.lines[screen.row - 1] == f"got {line}" and (screen.line, screen.column) == ("", 0))
+
+    begin(seat, "exec together reads")
+    reads("one")
+    stop(seat)
+    seat.run("until [ $(cat /proc/$(pidof together)/task/*/stat | grep -c ') T') = 2 ]; do :; done")
+    check(seat.run("echo to the shell") == ["to the shell"], "a stopped thread reads what the shell is told")
+    to_front(seat)
+    reads("two")
+    check(seat.enter(ctrl("c")) == [], "^C")
+    check(seat.run("echo $?") == ["130"], "^C has not ended it by SIGINT")
 
 
 def top(seat):

@@ -79,10 +79,20 @@ def drive(shell, smp):
     check("Terminated" in shell.run("sh -c 'kill -TERM $$'"), "a signal that ends is not told of")
 
 
-@test("shell-jobs", smp=[1, 4])
-def jobs(t, smp):
+@test("shell-jobs", cpu=["qemu64", "max"], machine=["q35", "pc"], smp=[1, 2, 4, 8])
+def jobs(t, cpu, machine, smp):
     """Keys and jobs."""
-    shell = Shell(t, smp=smp)
+    do_jobs(Shell(t, cpu=cpu, machine=machine, smp=smp))
+
+
+@test("shell-jobs-many", level="matrix", smp=[64, 288])
+def jobs_on_many_cpus(t, smp):
+    if smp > 255 and qemu.qemu_version() < (9,):
+        raise Skip("QEMU has no x2APIC mode under TCG before version 9")
+    do_jobs(Shell(t, cpu="max,-monitor", smp=smp, mem="1G", timeout=1500))
+
+
+def do_jobs(shell):
     guest = shell.guest
     shell.start("sh -c 'echo begun; sleep 1000'", "\nbegun")
     guest.send("\x03")
@@ -101,13 +111,13 @@ def jobs(t, smp):
     shell.answer_and(GOES_ON)
     check("Running" in shell.run("jobs"), "bg has not continued it")
     guest.send("fg\n")
-    guest.expect(GOES_ON, 60)
+    guest.expect(GOES_ON, shell.timeout)
     guest.send("\x03")
     shell.answer()
     check(shell.run("jobs") == "", "it is still there")
     shell.start("sh -c 'echo begun; exec cat'", "\nbegun")
     guest.send("typed\n")
-    guest.expect(re.compile("typed\r?\ntyped"))
+    guest.expect(re.compile("typed\r?\ntyped"), shell.timeout)
     guest.send("\x04")
     shell.answer()
     # In a shell without jobs: one with jobs takes the news of the stop, if it comes before the next command, for the end.

@@ -43,19 +43,19 @@ class Shell:
         match = self.guest.expect(PROMPT, timeout or self.timeout)
         return plain(self.guest.text[start:match.start()])
 
-    def answer_and(self, marker, timeout=60):
+    def answer_and(self, marker):
         """The same, when something else says `marker` too, before the prompt or after it."""
         start = self.guest.at
-        said = self.answer(timeout)
+        said = self.answer()
         prompt, self.guest.at = self.guest.at, start
-        self.guest.expect(marker, timeout)
+        self.guest.expect(marker, self.timeout)
         self.guest.at = max(self.guest.at, prompt)
         return said
 
     def start(self, line, marker):
         """Begins a command that does not end by itself; `marker` is what it prints when it has begun."""
         self.guest.send(line + "\n")
-        self.guest.expect(marker, 60)
+        self.guest.expect(marker, self.timeout)
 
 
 class Seat:

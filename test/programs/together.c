@@ -1,8 +1,7 @@
 /* together.c: threads and processes that share something: who ends whom, and who wakes whom; and what limits do.
  *
- *     together
- *
- * Each case is a line of its own. Status 0 if all went as on Linux, where this runs as well.
+ *     together          each case is a line of its own; status 0 if all went as on Linux, where this runs as well
+ *     together reads    two threads, the second of which reads lines, and says what it got
  */
 #include "ring3.h"
 
@@ -41,11 +40,10 @@ static void wait_for(volatile u32 *word, u32 value)
 
 static volatile u32 *shared;
 
-static long leader_waits(void *leader)
+/* The letter of the state of one of this process's threads; 0 if there is no such thread. */
+static char state_of(long tid)
 {
-    /* A thread that has ended is a zombie or gone; either way it can be sent nothing that anybody sees: its state is asked for. */
-    static char path[] = "/proc/self/task/0000000000/stat", text[256];
-    long tid = (long)leader;
+    char path[] = "/proc/self/task/0000000000/stat", text[256];
     char *digit = path + sizeof "/proc/self/task/0000000000" - 2;
     for (int n = 0; n < 10; n++, tid /= 10) *digit-- = '0' + tid % 10;
     char *start = digit + 1;
@@ -53,16 +51,19 @@ static long leader_waits(void *leader)
     char *to = path + sizeof "/proc/self/task/" - 1;
     while (*start) *to++ = *start++;
     *to = 0;
-    for (;;) {
-        long fd = call(OPEN, path, 0, 0), got = fd < 0 ? 0 : call(READ, fd, text, sizeof text - 1);
-        if (fd >= 0) call(CLOSE, fd);
-        if (got <= 0) break;
-        text[got] = 0;
-        char *state = text;
-        while (*state && *state != ')') state++;
-        if (state[0] && state[2] == 'Z') break;
-        call(YIELD);
-    }
+    long fd = call(OPEN, path, 0, 0), got = fd < 0 ? 0 : call(READ, fd, text, sizeof text - 1);
+    if (fd >= 0) call(CLOSE, fd);
+    if (got <= 0) return 0;
+    text[got] = 0;
+    char *state = text;
+    while (*state && *state != ')') state++;
+    return state[0] ? state[2] : 0;
+}
+
+static long leader_waits(void *leader)
+{
+    /* A thread that has ended is a zombie or gone; either way it can be sent nothing that anybody sees: its state is asked for. */
+    for (char state; (state = state_of((long)leader)) && state != 'Z';) call(YIELD);
     return 5;
 }
 
@@ -293,9 +294,140 @@ static int urgency(void)
     return status == 0;
 }
 
+/* ---- who takes a signal ---- */
+
+enum { SIG_BLOCK = 0, TAKEN = 40, TAKER, ASKED, ROUND, TURNS = 50 };
+
+static void taken(int signal)
+{
+    (void)signal;
+    shared[TAKER] = (u32)call(GETTID);
+    __atomic_add_fetch(&shared[TAKEN], 1, __ATOMIC_SEQ_CST);
+}
+
+/* Whether a signal for the whole process, sent again and again, is always taken by that thread. */
+static int is_taken_by(long tid)
+{
+    int good = 1;
+    for (u32 n = 1; n <= TURNS; n++) {
+        shared[TAKEN] = 0;
+        call(KILL, call(GETPID), SIGUSR1);
+        wait_for(&shared[TAKEN], 1);
+        good &= shared[TAKER] == (u32)tid;
+    }
+    return good;
+}
+
+static long sends(void *unused)
+{
+    (void)unused;
+    /* The first thread sleeps, then spins, then has the signal blocked; the third one sleeps in a call, and would take it. */
+    int good = is_taken_by(call(GETPID));
+    shared[ASKED] = 1;
+    /* It sleeps again, perhaps. */
+    good &= is_taken_by(call(GETPID));
+    wait_for(&shared[ROUND], 1);
+    good &= is_taken_by(call(GETPID));
+    shared[ASKED] = 2;
+    wait_for(&shared[ROUND], 2);
+    shared[TAKEN] = 0;
+    call(KILL, call(GETPID), SIGUSR1);
+    wait_for(&shared[TAKEN], 1);
+    good &= shared[TAKER] != (u32)call(GETPID);
+    call(EXIT_GROUP, !good);
+    return 0;
+}
+
+/* What is sent to a process its first thread takes, whatever it does and whoever sends; unless it has it blocked. */
+static int first_thread_takes(void)
+{
+    int status = 1;
+    long child = call(FORK);
+    if (child == 0) {
+        /* Not blocked while it is handled, since the next one comes then. */
+        struct action action = {taken, 0x44000000, leave, 0};
+        u64 mask = 1UL << (SIGUSR1 - 1);
+        shared[ASKED] = shared[ROUND] = shared[0] = 0;
+        call(SIGACTION, SIGUSR1, &action, 0, 8);
+        thread(pauses_too, 0, THREAD);
+        wait_for(&shared[0], 1);
+        thread(sends, 0, THREAD);
+        while (shared[ASKED] == 0) call(PAUSE);
+        shared[ROUND] = 1;
+        while (shared[ASKED] == 1) {}
+        call(SIGPROCMASK, SIG_BLOCK, &mask, 0, 8);
+        shared[ROUND] = 2;
+        for (;;) call(PAUSE);
+    }
+    call(WAIT4, child, &status, 0, 0);
+    return status == 0;
+}
+
+/* ---- a lock, and who closes its file meanwhile ---- */
+
+enum { EBADF = 9, F_SETLK = 6, F_OFD_GETLK = 36, F_WRLCK = 1, F_UNLCK = 2, RACES = 1000, RACED = 50, DESCRIPTOR, CLOSED };
+struct range { short type, whence; long start, length; int pid; };
+
+static long closes(void *unused)
+{
+    (void)unused;
+    for (u32 n = 1; n <= RACES; n++) {
+        wait_for(&shared[RACED], n);
+        for (u32 spin = n * 37 % 512; spin; spin--) __asm__ volatile("pause");
+        call(CLOSE, shared[DESCRIPTOR]);
+        __atomic_store_n(&shared[CLOSED], n, __ATOMIC_SEQ_CST);
+    }
+    return 0;
+}
+
+/* A lock on a file that another thread closes at that moment is either not had or gone. */
+static int no_lock_stays(void)
+{
+    int status = 1;
+    long child = call(FORK);
+    if (child == 0) {
+        long probe = call(OPEN, "/tmp/locked", O_RDWR | O_CREAT, 0600);
+        int good = probe >= 0;
+        thread(closes, 0, THREAD);
+        for (u32 n = 1; n <= RACES; n++) {
+            struct range all = {F_WRLCK, 0, 0, 0, 0}, found = {F_WRLCK, 0, 0, 0, 0};
+            long fd = call(OPEN, "/tmp/locked", O_RDWR, 0);
+            shared[DESCRIPTOR] = (u32)fd;
+            __atomic_store_n(&shared[RACED], n, __ATOMIC_SEQ_CST);
+            long got = call(FCNTL, fd, F_SETLK, &all);
+            good &= got == 0 || got == -EBADF;
+            wait_for(&shared[CLOSED], n);
+            good &= call(FCNTL, probe, F_OFD_GETLK, &found) == 0 && found.type == F_UNLCK;
+        }
+        call(UNLINK, "/tmp/locked");
+        call(EXIT_GROUP, !good);
+    }
+    call(WAIT4, child, &status, 0, 0);
+    return status == 0;
+}
+
+/* ---- what is typed ---- */
+
+static long reads(void *unused)
+{
+    static char line[256];
+    (void)unused;
+    for (long got; (got = call(READ, 0, line, sizeof line - 1)) > 0;) line[got] = 0, say("got "), say(line);
+    call(EXIT_GROUP, 0);
+    return 0;
+}
+
+static __attribute__((noreturn)) void two_and_one_reads(void)
+{
+    long tid = thread(reads, 0, THREAD);
+    while (state_of(tid) != 'S') call(YIELD);
+    call(WRITE, 1, "begun\n", 6);
+    for (;;) call(PAUSE);
+}
+
 static int run(int argc, char **argv)
 {
-    (void)argc, (void)argv;
+    if (argc > 1 && same(argv[1], "reads")) two_and_one_reads();
     shared = (volatile u32 *)call(MMAP, 0, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     check("the last thread's status counts", leader_ends_first());
     check("a signal ends the wait for a vfork", signal_ends_vfork());
@@ -306,6 +438,8 @@ static int run(int argc, char **argv)
     check("requeued by another process", requeues());
     check("signals that may wait", signals_wait());
     check("urgency by limits", urgency());
+    check("a signal for all goes to the first thread", first_thread_takes());
+    check("no lock stays on a file that is closed meanwhile", no_lock_stays());
     check("CPU time that is used up", cpu_time_ends());
     check("CPU time is not the clock's", cpu_time_is_not_the_clocks());
     say("together: done\n");
