@@ -190,7 +190,7 @@ pub const TESTS: &[SelfTest] = &[
         about: "each CPU has its own copy of a per-CPU variable",
         run: smp::isolation,
     },
-    SelfTest { name: "smp-calls", about: "a million calls to other CPUs, all answered", run: smp::calls },
+    SelfTest { name: "smp-calls", about: "100,000 calls to other CPUs, all answered", run: smp::calls },
     SelfTest { name: "smp-storm", about: "all CPUs call all others at once", run: smp::storm },
     SelfTest {
         name: "smp-shootdown",
@@ -265,13 +265,14 @@ pub const TESTS: &[SelfTest] = &[
         about: "kernel threads borrow a program's memory, and nobody keeps it when it is gone",
         run: ring3::borrow,
     },
+    SelfTest { name: "long-calls", about: "as smp-calls, a million", run: smp::calls_long },
     SelfTest {
         name: "long-fpu",
         about: "every register survives a million preemptions of 64 threads",
         run: threads::registers_long,
     },
     SelfTest { name: "long-unmap", about: "as smp-unmap, fifty times over", run: ring3::unmap_long },
-    SelfTest { name: "long-ring3", about: "the same in ring 3", run: ring3::registers_long },
+    SelfTest { name: "long-ring3", about: "as long-fpu, in ring 3", run: ring3::registers_long },
     SelfTest {
         name: "pci-intx",
         about: "a PCI device's interrupt arrives where its pin is said to lead",
@@ -300,6 +301,7 @@ const LONG: &[&str] = &[
     "smp-unmap",
     "smp-churn",
     "smp-borrow",
+    "long-calls",
     "long-fpu",
     "long-unmap",
     "long-ring3",

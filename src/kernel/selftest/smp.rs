@@ -21,7 +21,8 @@ per_cpu! {
 }
 
 /// Fewer where each step is slow.
-const CALLS: u64 = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
+const CALLS: u64 = if cfg!(debug_assertions) { 50_000 } else { 100_000 };
+const CALLS_LONG: u64 = 1_000_000;
 const STORM: usize = if cfg!(debug_assertions) { 200 } else { 1_000 };
 const UNMAPS: u64 = if cfg!(debug_assertions) { 50 } else { 300 };
 /// At the end of vmalloc's region, beside what the test `tlb` uses.
@@ -73,6 +74,14 @@ pub fn isolation() -> Outcome {
 
 /// A call to each CPU in turn, waited for: none is lost.
 pub fn calls() -> Outcome {
+    calls_of(CALLS)
+}
+
+pub fn calls_long() -> Outcome {
+    calls_of(CALLS_LONG)
+}
+
+fn calls_of(wanted: u64) -> Outcome {
     let count = several()? as u64;
     call::run_on_all(&|| ANSWERED.set(0));
     let own = percpu::number();
@@ -80,15 +89,15 @@ pub fn calls() -> Outcome {
     let others: alloc::vec::Vec<usize> = online.iter().filter(|&cpu| cpu != own).collect();
     let begun = Machine::now_ns();
     // One by one, and all at once.
-    for n in 0..CALLS / 10 {
+    for n in 0..wanted / 10 {
         let cpu = others[(n % (count - 1)) as usize];
         check(call::run_on(cpu, &|| ANSWERED.add(1)), "a CPU is not online any more")?;
     }
-    let broadcasts = CALLS.div_ceil(count - 1);
+    let broadcasts = wanted.div_ceil(count - 1);
     for _ in 0..broadcasts {
         call::run(&online, &|| ANSWERED.add(1));
     }
-    let calls = CALLS / 10 + broadcasts * (count - 1);
+    let calls = wanted / 10 + broadcasts * (count - 1);
     let ns = Machine::now_ns() - begun;
     let sum: u64 = others.iter().filter_map(|&cpu| ANSWERED.value_on(cpu)).sum();
     info!(target: "selftest", "{calls} calls, {} ns each", ns / calls);
