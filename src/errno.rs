@@ -113,6 +113,11 @@ impl Errno {
     pub const fn to_result(self) -> u64 {
         -(self as i64) as u64
     }
+
+    /// Whether it is one that no program sees.
+    pub const fn is_restart(self) -> bool {
+        matches!(self, Self::Erestart | Self::Erestartnointr | Self::Erestartnohand | Self::Erestartblock)
+    }
 }
 
 impl core::fmt::Display for Errno {

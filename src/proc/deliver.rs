@@ -23,9 +23,9 @@ use spin::Once;
 
 /// Does one thing that there is to do. With interrupts on, on the thread's own stack.
 pub fn deliver(task: &Task, registers: &mut TrapFrame) {
-    if task.work() & WORK_STOP != 0 {
+    // Then on, though there be no signal: the call that was given up for the stop has to begin again.
+    while task.work() & WORK_STOP != 0 {
         wait_for_continuation(task);
-        return;
     }
     let pid = task.pid();
     let delivery = loop {
@@ -71,7 +71,7 @@ pub fn deliver(task: &Task, registers: &mut TrapFrame) {
             if task.work() & WORK_MASK != 0 {
                 task.done(WORK_MASK);
                 task.signals.lock().mask.restore();
-                task.look_again();
+                send::look_again(task);
             }
         }
     }

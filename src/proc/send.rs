@@ -9,7 +9,7 @@ use super::process::{Group, Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STO
 use super::signal::deliver;
 use super::signal::mask::Mask;
 use super::signal::send::{self, Candidate, Effect};
-use super::signal::{Info, Signal};
+use super::signal::{Info, SigSet, Signal};
 use super::tree::State;
 use crate::errno::Errno;
 use crate::fs::Result;
@@ -250,18 +250,20 @@ pub fn to_group(group: u32, info: Info) {
 
 /// Somebody who may have been told of what waits for any thread will not take it: the others look.
 pub fn pass_on(process: &Process) {
-    pass_on_in(&process.group());
+    let group = process.group();
+    pass_on_in(&group, group.pending.set());
 }
 
-/// After a thread's mask or queue has changed: what it, or the others of its process instead, have to do about signals.
+/// After a thread's mask or queue has changed: what it, or of what it blocks the others of its process instead, have to do
+/// about signals. What it can take it takes, having been chosen for that.
 pub fn look_again(task: &Task) {
     let group = task.process.group();
     task.look_in(&group);
-    pass_on_in(&group);
+    let blocked = task.blocked();
+    pass_on_in(&group, group.pending.set().and(blocked));
 }
 
-fn pass_on_in(group: &Group) {
-    let waiting = group.pending.set();
+fn pass_on_in(group: &Group, waiting: SigSet) {
     if waiting.is_empty() {
         return;
     }

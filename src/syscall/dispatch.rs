@@ -9,7 +9,7 @@ use crate::fs::file::File;
 use crate::fs::mount::Path;
 use crate::fs::namei::At;
 use crate::fs::refs::Ref;
-use crate::proc::process::{Process, Standing, Task};
+use crate::proc::process::{Process, Standing, Task, WORK_SIGNAL};
 use crate::proc::signal::{Info, Signal};
 use crate::proc::{run, send};
 use crate::sync::{IrqLock, Rank};
@@ -94,7 +94,16 @@ fn serve(task: &Task, frame: &mut TrapFrame) -> u64 {
         return traced(task, frame, handler, number, &arguments);
     }
     let result = handler(&mut Call { task, frame }, arguments);
-    result.unwrap_or_else(Errno::to_result)
+    result.unwrap_or_else(|error| failed(task, error))
+}
+
+/// As rax carries it. A call that has given up for a signal begins again or is EINTR, which is decided where signals are
+/// taken: so this thread goes there, though another have taken the signal, or SIGCONT have taken back the stop.
+fn failed(task: &Task, error: Errno) -> u64 {
+    if error.is_restart() {
+        task.note(WORK_SIGNAL);
+    }
+    error.to_result()
 }
 
 #[cold]
@@ -116,7 +125,7 @@ fn traced(
             log::info!(target: "strace", "{}[{}]: {} = {error:?}", *task.name.lock(), task.tid(), row.name)
         }
     }
-    result.unwrap_or_else(Errno::to_result)
+    result.unwrap_or_else(|error| failed(task, error))
 }
 
 struct Shown<'a>(&'a table::Row, &'a Arguments);

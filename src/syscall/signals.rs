@@ -220,7 +220,7 @@ pub fn rt_sigsuspend(call: &mut Call<'_>, [mask, size, ..]: Arguments) -> Result
 /// Another mask until the call is over, or a handler has been called.
 pub fn suspend_mask(call: &Call<'_>, bits: u64) {
     call.task.signals.lock().mask.suspend(bits);
-    call.task.look_again();
+    send::look_again(call.task);
     call.task.note(WORK_MASK);
 }
 
