@@ -286,12 +286,22 @@ def threads(seat):
     begin(seat, "exec together reads")
     reads("one")
     stop(seat)
-    seat.run("until [ $(cat /proc/$(pidof together)/task/*/stat | grep -c ') T') = 2 ]; do :; done")
+    stopped = "until [ $(cat /proc/$(pidof together)/task/*/stat | grep -c ') T') = 2 ]; do :; done"
+    seat.run(stopped)
     check(seat.run("echo to the shell") == ["to the shell"], "a stopped thread reads what the shell is told")
     to_front(seat)
     reads("two")
     check(seat.enter(ctrl("c")) == [], "^C")
     check(seat.run("echo $?") == ["130"], "^C has not ended it by SIGINT")
+    # In the background its thread may not read; that stops both.
+    seat.run("together reads &")
+    seat.run(stopped)
+    seat.clear()
+    seat.type("fg")
+    seat.press(ENTER)
+    seat.sees("the beginning", lambda screen: screen.lines[2:4] == ["together reads", "begun"] and (screen.row, screen.column) == (4, 0))
+    reads("three")
+    check(seat.enter(ctrl("c")) == [], "^C")
 
 
 def top(seat):

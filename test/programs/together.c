@@ -40,17 +40,26 @@ static void wait_for(volatile u32 *word, u32 value)
 
 static volatile u32 *shared;
 
-/* The letter of the state of one of this process's threads; 0 if there is no such thread. */
-static char state_of(long tid)
+static char *append(char *to, const char *text)
 {
-    char path[] = "/proc/self/task/0000000000/stat", text[256];
-    char *digit = path + sizeof "/proc/self/task/0000000000" - 2;
-    for (int n = 0; n < 10; n++, tid /= 10) *digit-- = '0' + tid % 10;
-    char *start = digit + 1;
-    while (*start == '0') start++;
-    char *to = path + sizeof "/proc/self/task/" - 1;
-    while (*start) *to++ = *start++;
+    while (*text) *to++ = *text++;
     *to = 0;
+    return to;
+}
+
+static char *append_number(char *to, u32 number)
+{
+    char digits[12], *at = digits + 11;
+    *at = 0;
+    do *--at = '0' + number % 10; while (number /= 10);
+    return append(to, at);
+}
+
+/* The letter of the state of a process's thread; 0 if there is no such thread. */
+static char state_of(long pid, long tid)
+{
+    char path[64], text[256];
+    append(append_number(append(append_number(append(path, "/proc/"), (u32)pid), "/task/"), (u32)tid), "/stat");
     long fd = call(OPEN, path, 0, 0), got = fd < 0 ? 0 : call(READ, fd, text, sizeof text - 1);
     if (fd >= 0) call(CLOSE, fd);
     if (got <= 0) return 0;
@@ -63,7 +72,7 @@ static char state_of(long tid)
 static long leader_waits(void *leader)
 {
     /* A thread that has ended is a zombie or gone; either way it can be sent nothing that anybody sees: its state is asked for. */
-    for (char state; (state = state_of((long)leader)) && state != 'Z';) call(YIELD);
+    for (char state; (state = state_of((long)leader, (long)leader)) && state != 'Z';) call(YIELD);
     return 5;
 }
 
@@ -363,6 +372,45 @@ static int first_thread_takes(void)
     return status == 0;
 }
 
+/* Reads what the descriptor of a pipe gives it. */
+static long reads_pipe(void *descriptor)
+{
+    char byte = 0;
+    long got = call(READ, (long)descriptor, &byte, 1);
+    call(EXIT_GROUP, got == 1 && byte == 'x' ? 0 : 1);
+    return 0;
+}
+
+/* A call in which a thread waits goes on when the process does, however often it was stopped. */
+static int calls_outlast_stops(void)
+{
+    enum { SIGSTOP = 19, SIGCONT = 18 };
+    int ends[2], status = 1;
+    call(PIPE, ends);
+    shared[0] = 0;
+    long child = call(FORK);
+    if (child == 0) {
+        thread(pauses_too, 0, THREAD);
+        wait_for(&shared[0], 1);
+        long reader = thread(reads_pipe, (void *)(long)ends[0], THREAD);
+        while (state_of(call(GETPID), reader) != 'S') call(YIELD);
+        shared[1] = (u32)reader;
+        shared[0] = 2;
+        for (;;) call(PAUSE);
+    }
+    wait_for(&shared[0], 2);
+    for (u32 n = 0; n < 100; n++) {
+        call(KILL, child, SIGSTOP);
+        /* Each of them is stopped, or some are, or are about to be. */
+        if (n % 4 == 0) for (char state; (state = state_of(child, shared[1])) && state != 'T';) call(YIELD);
+        for (u32 spin = n * 37 % 512; spin; spin--) __asm__ volatile("pause");
+        call(KILL, child, SIGCONT);
+    }
+    call(WRITE, ends[1], "x", 1);
+    call(WAIT4, child, &status, 0, 0);
+    return status == 0;
+}
+
 /* ---- a lock, and who closes its file meanwhile ---- */
 
 enum { EBADF = 9, F_SETLK = 6, F_OFD_GETLK = 36, F_WRLCK = 1, F_UNLCK = 2, RACES = 1000, RACED = 50, DESCRIPTOR, CLOSED };
@@ -420,7 +468,7 @@ static long reads(void *unused)
 static __attribute__((noreturn)) void two_and_one_reads(void)
 {
     long tid = thread(reads, 0, THREAD);
-    while (state_of(tid) != 'S') call(YIELD);
+    while (state_of(call(GETPID), tid) != 'S') call(YIELD);
     call(WRITE, 1, "begun\n", 6);
     for (;;) call(PAUSE);
 }
@@ -439,6 +487,7 @@ static int run(int argc, char **argv)
     check("signals that may wait", signals_wait());
     check("urgency by limits", urgency());
     check("a signal for all goes to the first thread", first_thread_takes());
+    check("a call goes on after stops", calls_outlast_stops());
     check("no lock stays on a file that is closed meanwhile", no_lock_stays());
     check("CPU time that is used up", cpu_time_ends());
     check("CPU time is not the clock's", cpu_time_is_not_the_clocks());
