@@ -36,7 +36,7 @@ use crate::fs::io;
 use crate::fs::mapped;
 use crate::fs::namei::{At, Caller};
 use crate::fs::refs::Ref;
-use crate::mm::space::live::{KernelEnv, UserSpace};
+use crate::mm::space::live::{KernelEnv, ListedSpace, SPACES, UserSpace};
 use crate::mm::vma::area::Prot;
 use crate::mm::vma::space::{Layout, Limits, MapFlags, Mapping};
 use crate::random;
@@ -145,7 +145,7 @@ pub fn load(task: &Task, at: At<'_>, path: &[u8], mut arguments: Arguments) -> R
         stack: stack_limit,
         ..Limits::default()
     };
-    let space = UserSpace::new(KernelEnv, bounds, memory_limits)?;
+    let space = ListedSpace::new(&SPACES, KernelEnv, bounds, memory_limits)?;
     let memory = Memory::new(space, Strings::default(), Some(Running::new(file.clone())?))?;
     // What is written there is written through the tables that the CPU has.
     let before = task.active();

@@ -31,7 +31,7 @@ use crate::fs::mount::Mounts;
 use crate::fs::namei::Caller;
 use crate::fs::refs::{Last, Part, Ref, Slot};
 use crate::fs::super_block::FsType;
-use crate::mm::space::live::UserSpace;
+use crate::mm::space::live::{ListedSpace, UserSpace};
 use crate::proc::limits::{Limits, Resource};
 use crate::sync::irq_lock::IrqGuard;
 use crate::sync::parker::NEVER;
@@ -45,7 +45,7 @@ use spin::Once;
 
 /// A program's memory. The last reference empties it.
 pub struct Memory {
-    pub space: UserSpace,
+    pub space: ListedSpace,
     /// Where the program's first strings lie, for `/proc`: arguments, then environment.
     pub strings: SpinLock<Strings>,
     /// The file that the program is.
@@ -60,7 +60,7 @@ pub struct Strings {
 }
 
 impl Memory {
-    pub fn new(space: UserSpace, strings: Strings, executable: Option<Ref<Running>>) -> Result<Ref<Self>> {
+    pub fn new(space: ListedSpace, strings: Strings, executable: Option<Ref<Running>>) -> Result<Ref<Self>> {
         let strings = SpinLock::new(Rank::ProcessParts, strings);
         Ref::with_last(Self { space, strings, executable: Part::new(executable) })
     }
@@ -69,6 +69,8 @@ impl Memory {
 impl Last for Memory {
     fn last(&self) {
         self.space.clear();
+        // This is dropped where nobody may wait.
+        self.space.leave();
         // SAFETY: the last reference is gone, and nobody finds a program's memory but by one.
         unsafe { self.executable.end() };
     }
@@ -489,7 +491,7 @@ impl Task {
     /// Gives the thread that runs, which is this one, a memory to work in, or takes it away.
     pub fn activate(&self, memory: Option<Ref<Memory>>) {
         let lower = match &memory {
-            Some(memory) => Lower::new(memory.space.root(), core::ptr::from_ref(&memory.space).cast()),
+            Some(memory) => Lower::new(memory.space.root(), core::ptr::from_ref::<UserSpace>(&memory.space).cast()),
             None => Lower::NONE,
         };
         // SAFETY: made with the kernel's half; `active` keeps it until this is called again.

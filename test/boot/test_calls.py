@@ -125,6 +125,16 @@ def family(t, smp):
     check(line == "family: done", line)
 
 
+@test("stale", cpu=["qemu64", "max"], smp=[1, 4], rounds=[50])
+@test("stale", level="matrix", cpu=["qemu64", "max"], smp=[2, 4, 8], rounds=[3000])
+def stale(t, cpu, smp, rounds):
+    """Memory that is taken away while threads on other CPUs use it is gone for all when the call returns: SIGSEGV, no access in between."""
+    line = last_line(t, "stale", f"stale {rounds} {smp}", 3000, cpu=cpu, smp=smp)
+    check(line == "stale: done", line)
+    ways = re.findall(r"stale: [^\n:]*: \d+ rounds, (\d+) accesses", plain(t.guests[-1].text))
+    check(len(ways) == 7 and all(int(accesses) > rounds for accesses in ways), f"{ways} accesses")
+
+
 @test("frames", cpu=["qemu64", "max"], smp=[1, 4], count=[10_000])
 @test("frames", level="fuzz", cpu=["qemu64", "max"], smp=[4], count=[1_000_000])
 def frames(t, cpu, smp, count):

@@ -5,7 +5,7 @@
  */
 #include "ring3.h"
 
-enum { CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_SIGHAND = 0x800, CLONE_VFORK = 0x4000, CLONE_THREAD = 0x10000, SIGTERM = 15 };
+enum { CLONE_VFORK = 0x4000, SIGTERM = 15 };
 enum { FUTEX_WAIT = 0, FUTEX_WAKE = 1, FUTEX_REQUEUE = 3, FUTEX_PRIVATE = 128, ETIMEDOUT = 110 };
 
 static int bad;
@@ -15,22 +15,6 @@ static void check(const char *what, int good)
     say("together: "), say(what), say(good ? ": as it should be\n" : ": WRONG\n");
     bad |= !good;
 }
-
-/* A thread of this process, on a stack of its own, which calls `work` and ends with what that returns. */
-static long thread(long (*work)(void *), void *with, long flags)
-{
-    u8 *stack = (u8 *)map(16 * PAGE, PROT_READ | PROT_WRITE) + 16 * PAGE;
-    long made;
-    register long r10 __asm__("r10") = 0;
-    register long r8 __asm__("r8") = 0;
-    register void *r12 __asm__("r12") = (void *)work;
-    register void *r13 __asm__("r13") = with;
-    __asm__ volatile("syscall\n test %%rax, %%rax\n jnz 1f\n xor %%ebp, %%ebp\n mov %%r13, %%rdi\n call *%%r12\n mov %%rax, %%rdi\n mov $60, %%eax\n syscall\n ud2\n1:"
-                     : "=a"(made) : "a"(CLONE), "D"(flags), "S"(stack), "d"(0L), "r"(r10), "r"(r8), "r"(r12), "r"(r13) : "rcx", "r11", "memory");
-    return made;
-}
-
-enum { THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD };
 
 /* Until a word that others write is what it should be; the CPU is theirs meanwhile. */
 static void wait_for(volatile u32 *word, u32 value)

@@ -20,6 +20,7 @@ use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ops::Deref;
 use core::ptr::{null, null_mut};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 extern crate alloc;
 
@@ -178,6 +179,8 @@ pub struct Listed<E: Env + 'static, F: Content<E> + 'static> {
     list: &'static List<E, F>,
     /// One.
     node: Box<[Node<E, F>]>,
+    /// It is not in the list any more.
+    has_left: AtomicBool,
     owns: PhantomData<AddressSpace<E, F>>,
 }
 
@@ -197,6 +200,14 @@ impl<E: Env, F: Content<E>> Listed<E, F> {
         Self::make(self.list, || AddressSpace::fork(self))
     }
 
+    /// Leaves the list, for which it may have to wait: for whoever cannot when it is dropped. Once it has nothing in it and
+    /// nobody can put anything there.
+    pub fn leave(&self) {
+        if !self.has_left.swap(true, Ordering::Relaxed) {
+            self.list.remove(&self.node[0]);
+        }
+    }
+
     fn make(
         list: &'static List<E, F>,
         make: impl FnOnce() -> Result<AddressSpace<E, F>, Error>,
@@ -211,7 +222,7 @@ impl<E: Env, F: Content<E>> Listed<E, F> {
                 // SAFETY: it is coming, so nobody looks there.
                 unsafe { (*node[0].space.get()).write(space) };
                 list.set_state(&node[0], State::There);
-                Ok(Self { list, node, owns: PhantomData })
+                Ok(Self { list, node, has_left: AtomicBool::new(false), owns: PhantomData })
             }
             Err(error) => {
                 list.remove(&node[0]);
@@ -232,7 +243,7 @@ impl<E: Env, F: Content<E>> Deref for Listed<E, F> {
 
 impl<E: Env, F: Content<E>> Drop for Listed<E, F> {
     fn drop(&mut self) {
-        self.list.remove(&self.node[0]);
+        self.leave();
         // SAFETY: nobody visits it any more.
         unsafe { self.node[0].space.get_mut().assume_init_drop() };
     }
