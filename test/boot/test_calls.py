@@ -6,7 +6,8 @@ from boot.test_bochs import start as start_bochs
 from boot.test_interrupts import Counters, row
 from boot.test_user import counts
 from lib import programs
-from lib.build import BY_NAME, ROOT
+from lib.build import BY_NAME, RELEASE, ROOT
+from lib.elfedit import Elf
 from lib.guest import Guest, plain
 from lib.harness import Context, Skip, check, test
 from tools import initramfs, qemu
@@ -21,15 +22,15 @@ DIFFERS = {
 }
 
 
-def boot(t, name, line, bochs=False, **machine):
+def boot(t, name, line, files=None, cmdline=CMDLINE, bochs=False, **machine):
     """A guest whose first process runs `line`, which finds the program `name` in /bin. It is QEMU's, or Bochs's."""
     busybox, bash = initramfs.programs()
     if busybox is None:
         raise Skip("no static busybox here, and none to be fetched")
     init = f"#!/bin/sh\nexport PATH=/bin\n{line}\n"
-    files = {"init": (init.encode(), 0o755), f"bin/{name}": (programs.program(name), 0o755)}
-    files = {"initramfs.img": initramfs.make(busybox, bash, files)}
-    return (start_bochs if bochs else Context.start)(t, files, CMDLINE, **machine)
+    inside = {"init": (init.encode(), 0o755), f"bin/{name}": (programs.program(name), 0o755)}
+    files = {"initramfs.img": initramfs.make(busybox, bash, inside)} | (files or {})
+    return (start_bochs if bochs else Context.start)(t, files, cmdline, **machine)
 
 
 def answers(text):
@@ -220,6 +221,27 @@ def traps_storm(t, cpu, smp):
     """Signals over code that keeps things below its stack pointer and in its vector registers, all of which handlers use too."""
     line = last_line(t, "traps", "traps storm 2000", 600, cpu=cpu, smp=smp)
     check(re.fullmatch(r"traps: \d+ signals over \d+ turns, 0 wrong", line), line)
+
+
+@test("call-overflow", smp=["1", "4"])
+def call_overflow(t, smp):
+    """A system call that calls itself for ever ends in the page below its thread's stack: the program is named, and how it came there."""
+    elf = Elf.load(RELEASE.kernel)
+    names = [name for name, _, size, _ in elf.symbols() if name.endswith("12memfd_create") and size]
+    check(len(names) == 1, f"the call's functions are {names}")
+    # CALL, to itself. It makes no frames, so the backtrace goes on with who has the last.
+    elf.patch(elf.symbol(names[0]), bytes.fromhex("e8 fb ff ff ff"))
+    last = int(smp) - 1
+    guest = boot(t, "traps", f"taskset {1 << last:x} traps", {"kernel.elf": bytes(elf)}, f"{CMDLINE} panic=exit", smp=smp)
+    status = guest.wait_exit(120)
+    check(status == 35, f"status {status}")
+    output = guest.text[guest.text.rindex("panic: "):].replace("\r", "")
+    check("#DF double fault" in output and re.search(rf"cpu {last}, task traps\b", output), f"the program or its CPU is not named:\n{output}")
+    check(re.search(r"kernel stack overflow in task traps: (?!the boot stack)", output), f"the overflow is not named:\n{output}")
+    trace = re.findall(r"^ +\d+: (0x[0-9a-f]+)(?: <(.*)>)?$", output.partition("backtrace:")[2].partition("stopped:")[0], re.MULTILINE)
+    way = [name.partition("+")[0].rpartition("::")[2] or address for address, name in trace[:4]]
+    check(way[:3] == ["memfd_create", "system_call", "syscall_framed"] and way[3].startswith("0x000000000040"), f"the backtrace does not lead to the program:\n{output}")
+    check(last == 0 or "cpu 0, stopped:" in output, "CPU 0 was not stopped")
 
 
 @test("nmi-calls", cpu=["qemu64", "max"])

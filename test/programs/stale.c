@@ -8,7 +8,7 @@
  */
 #include "ring3.h"
 
-enum { SIGBUS = 7, SA_SIGINFO = 4, SA_NODEFER = 0x40000000, SA_RESTORER = 0x04000000, MAYMOVE = 1, MREMAP_FIXED = 2, FUTEX_WAIT = 0, FUTEX_WAKE = 1, MOST = 16 };
+enum { SIGBUS = 7, SA_SIGINFO = 4, SA_NODEFER = 0x40000000, SA_RESTORER = 0x04000000, MAYMOVE = 1, MREMAP_FIXED = 2, FUTEX_WAIT = 0, FUTEX_WAKE = 1, MOST = 16, MANY = 1000000 };
 
 extern char leave[];
 __asm__("leave: mov $15, %eax\n syscall\n ud2");
@@ -128,7 +128,13 @@ static void way(const char *name, u64 rounds, u64 only_writes, void (*first)(voi
         take();
         for (u64 n = 0; n < threads; n++) before[n] = ones[n].accesses, words[n] = only_writes ? alias[1 + n] : 0;
         change();
-        for (u64 n = 0; n < threads; n++) while (ones[n].faults < round) call(YIELD);
+        for (u64 n = 0; n < threads; n++)
+            while (ones[n].faults < round) {
+                call(YIELD);
+                if (ones[n].accesses < before[n] + MANY) continue;
+                say("stale: "), say(name), say(": WRONG: it is used as ever\n");
+                call(EXIT_GROUP, 1);
+            }
         for (u64 n = 0; n < threads; n++) {
             /* One had been made and was not counted yet; a write had been made or never is. */
             late += ones[n].accesses > before[n] + 1;
