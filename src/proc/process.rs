@@ -491,7 +491,9 @@ impl Task {
     /// Gives the thread that runs, which is this one, a memory to work in, or takes it away.
     pub fn activate(&self, memory: Option<Ref<Memory>>) {
         let lower = match &memory {
-            Some(memory) => Lower::new(memory.space.root(), core::ptr::from_ref::<UserSpace>(&memory.space).cast()),
+            Some(memory) => {
+                Lower::new(memory.space.root(), core::ptr::from_ref::<UserSpace>(&memory.space).cast())
+            }
             None => Lower::NONE,
         };
         // SAFETY: made with the kernel's half; `active` keeps it until this is called again.

@@ -82,7 +82,8 @@ pub fn init() {
 }
 
 fn serve(task: &Task, frame: &mut TrapFrame) -> u64 {
-    let number = frame.error;
+    // As on Linux, the upper half of rax says nothing.
+    let number = u64::from(frame.error as u32);
     if frame.vector == SYSCALL_COMPAT_VECTOR {
         send::force(task, Info::kernel(Signal::SEGV));
         return Errno::Enosys.to_result();

@@ -126,7 +126,58 @@ def family(t, smp):
     check(line == "family: done", line)
 
 
-@test("stale", cpu=["qemu64", "max"], smp=[1, 4], rounds=[50])
+@test("limits", smp=[1, 4])
+def limits(t, smp):
+    """Each limit is reached, refuses as on Linux, and the next one is asked; a full /tmp is told of, and empty again."""
+    full = "dd if=/dev/zero of=/tmp/full bs=65536 2>/dev/null; echo full $?; echo word > /tmp/word; echo none $?; rm /tmp/full; echo word > /tmp/word; cat /tmp/word"
+    line = last_line(t, "limits", f"{full}; limits", 300, smp=smp, mem="128M")
+    check(line == "limits: done", line)
+    check("\nfull 1\n" in plain(t.guests[-1].text) and "\nnone 1\n" in plain(t.guests[-1].text), "a full file system is written to")
+    check("\nword\n" in plain(t.guests[-1].text), "nothing can be written after it was full")
+
+
+@test("unknown-calls")
+def unknown_calls(t):
+    """What nobody has is -ENOSYS, and one line of the log for each program and number, however often it is asked for."""
+    line = last_line(t, "unknown", "unknown; unknown; cp /bin/unknown /tmp/other; /tmp/other; unknown", 120)
+    check(line == "unknown: 0 wrong", line)
+    told = re.findall(r"syscall: (unknown|other)\[\d+\]: (\d+) \((.*)\) is not there \(-ENOSYS\)", t.guests[-1].command("dmesg"))
+    numbers = ["500", "501", "1000000", str(0x40000000 + 39), str(2**32 - 1), str(2**31)]
+    wanted = [(program, number, "no such call") for program in ("unknown", "other") for number in numbers]
+    check(sorted(told) == sorted(wanted), f"the log has {told}")
+
+
+@test("strace", smp=[1, 4])
+def strace(t, smp):
+    """Each call of a program is two lines of the log: name, arguments by name and value; then the result."""
+    guest = boot(t, "limits", "/bin/echo some words; /bin/cat /nowhere", cmdline=f"{CMDLINE} strace", smp=smp)
+    guest.prompt(timeout=120)
+    check("\nsome words\n" in plain(guest.text), "the program has printed nothing")
+    log = guest.command("dmesg", timeout=60)
+    names = {name: [one.lstrip("*") for one in arguments] for _, name, arguments in programs.served()}
+    calls, ends = [], []
+    for program, tid, said in re.findall(r"strace: (\w+)\[(\d+)\]: (.*)", log):
+        if call := re.fullmatch(r"(\w+)\((.*)\)", said):
+            found = [one.split(" ") for one in call[2].split(", ") if one]
+            check([name.lstrip("*") for name, _ in found] == names[call[1]], f"{said}: its arguments are {names[call[1]]}")
+            calls.append((program, tid, call[1], {name.lstrip("*"): int(value, 16) for name, value in found}))
+        else:
+            end = re.fullmatch(r"(\w+) = (0x[0-9a-f]+|E\w+)", said)
+            check(end, f"what line is this: {said!r}")
+            # It belongs to that thread's last call.
+            last = next((call for call in reversed(calls) if call[1] == tid), None)
+            check(last is None or last[2] == end[1], f"{said}, and {tid} has called {last}")
+            ends.append((program, tid, end[1], end[2]))
+    written = [(tid, what) for program, tid, name, what in calls if (program, name) == ("echo", "write")]
+    check(len(written) == 1 and (written[0][1]["fd"], written[0][1]["count"]) == (1, 11), f"echo has written {written}")
+    tid = written[0][0]
+    check(("echo", tid, "write", "0xb") in ends, f"of that has come {[end for end in ends if end[1] == tid]}")
+    own = [name for _, one, name, _ in calls if one == tid]
+    check("execve" in own and own[-1] == "exit_group" and own.index("execve") < own.index("write"), f"echo has called {own}")
+    check(any(end[0] == "cat" and end[2] in ("open", "openat") and end[3].upper() == "ENOENT" for end in ends), "nothing says that /nowhere is not there")
+
+
+@test("stale", cpu=["qemu64", "max"], smp=[1, 4], rounds=[25])
 @test("stale", level="matrix", cpu=["qemu64", "max"], smp=[2, 4, 8], rounds=[3000])
 def stale(t, cpu, smp, rounds):
     """Memory that is taken away while threads on other CPUs use it is gone for all when the call returns: SIGSEGV, no access in between."""

@@ -3,6 +3,7 @@
 Here they are given commands; test_keys.py presses the keys of a terminal. lib/shell.py has the shell.
 """
 
+import hashlib
 import os
 import re
 import shutil
@@ -274,6 +275,21 @@ def forks(t, smp):
     after = free()
     # Stacks are kept for threads to come, and slabs for their like.
     check(abs(before - after) < 4096, f"{before} kB free before, {after} kB after")
+
+
+@test("memory-size", mem=["128M", "3G", "5G", "96G"])
+@test("memory-size", level="matrix", mem=["512M", "2G", "4G", "16G"])
+def memory_size(t, mem):
+    """Little memory, and so much that it lies on both sides of the hole below 4 GiB: programs have most of it, and use some."""
+    # More than the host has: pages of it come as they are used.
+    sparse = ["-object", f"memory-backend-ram,id=m,size={mem},reserve=off", "-machine", "memory-backend=m"]
+    shell = Shell(t, mem=mem, cpu="max", smp=2, extra=sparse)
+    kib = int(mem[:-1]) << (20 if mem[-1] == "G" else 10)
+    total, free = (int(re.search(rf"{name}: +(\d+) kB", shell.run("cat /proc/meminfo"))[1]) for name in ("MemTotal", "MemFree"))
+    check(kib * 7 // 8 < total < kib and free > total - (64 << 10), f"{total} kB, {free} of them free, of {kib}")
+    shell.run("dd if=/dev/zero bs=1M count=24 2>/dev/null | tr '\\0' x > /tmp/x")
+    check(shell.run("md5sum < /tmp/x; rm /tmp/x") == f"{hashlib.md5(b'x' * (24 << 20)).hexdigest()}  -\n", "a file of 24 MiB")
+    check(shell.run("seq 1 1000 | sort -rn | head -n 1") == "1000\n", "programs do not run as they should")
 
 
 @test("memory-hog", smp=[1, 4])
