@@ -115,9 +115,12 @@ impl Node {
         process.owner().map(|_| process).ok_or(Errno::Enoent)
     }
 
-    /// One that belongs to the same.
+    /// One that belongs to the same, and to whom that belongs now: who stands in the directory may have become another since it
+    /// was made, and what is found with an owner of old would be looked up for ever.
     fn same(&self, is: Is) -> Self {
-        let process = self.process.as_ref().map(|(process, owner)| (process.clone(), *owner));
+        let process = self.process.as_ref();
+        let process =
+            process.map(|(process, owner)| (process.clone(), process.owner().unwrap_or(*owner)));
         Self { sources: self.sources, process, is }
     }
 

@@ -195,9 +195,12 @@ fn belongs_to_its_user_and_what_is_private_is_kept() {
     }
     assert_eq!(open(&other, "/proc/5/status", OpenFlags::empty()), None);
     assert_eq!(open(&other, "/proc/sys/kernel/hostname", OpenFlags::WRONLY), Some(Errno::Eacces));
-    // Its user has changed: it belongs to the new one.
+    let inside = model.open_as("/proc/5", OpenFlags::DIRECTORY, 0).unwrap();
+    // Its user has changed: it belongs to the new one, also for who stands in its directory since before.
     thread.lock().unwrap().owner = Some((1001, 100));
     assert_eq!(open(&other, "/proc/5/environ", OpenFlags::empty()), None);
+    let how = OpenHow::new(0, 0).unwrap();
+    assert_eq!(as_user(&other).open(At::Path(&inside.path), b"task/5/environ", how).err(), None);
     // Who may not look into it, whatever the modes say.
     thread.lock().unwrap().is_closed = true;
     for path in
