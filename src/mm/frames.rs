@@ -25,6 +25,10 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use log::{info, warn};
 use spin::Once;
 
+/// What free frames are full of: in a debug build all of them, in others those of programs while a test asks for it
+/// (`space::poison`).
+pub const FREE: u8 = 0xDE;
+
 static ZONES: Once<IrqLock<Zones<MappedTable>>> = Once::new();
 
 /// The runs of frames that have a [`FrameInfo`].
@@ -171,10 +175,20 @@ fn zones_looked_at() -> IrqGuard<'static, Zones<MappedTable>> {
 /// If the frame is free, or in use by others: to go on would be to give it out twice.
 #[inline]
 pub fn free(frame: Frame) {
+    fill(frame, 0);
     // SAFETY: as above.
     let table = unsafe { MappedTable::new() };
     if let Err(error) = CACHE.with(|cache| cache.free(&table, frame, || zones().lock())) {
         refuse(error);
+    }
+}
+
+/// In a debug build, whoever reads what he has not written sees it.
+#[inline]
+fn fill(frame: Frame, order: u32) {
+    if cfg!(debug_assertions) {
+        // SAFETY: the caller's, who is about to have them no more; in the direct map.
+        unsafe { bytes(frame).write_bytes(FREE, (PAGE_SIZE as usize) << order) };
     }
 }
 
@@ -203,6 +217,7 @@ pub fn allocate_block(request: Request) -> Option<Frame> {
 /// # Panics
 /// As [`free`].
 pub fn free_block(frame: Frame, order: u32) {
+    fill(frame, order);
     if let Err(error) = zones().lock().free(frame, order) {
         refuse(error);
     }

@@ -15,6 +15,9 @@
 //! given back, and both by an audit. `POISON` in all eight bytes of a pointer is no canonical address, so to
 //! follow one out of freed memory is a general protection at once.
 //!
+//! The bytes are 0xD and something, as are those of free frames (`frames.rs`) and of the stack below a call (`dispatch.rs`): a
+//! program can look for all of them at once in what calls give it, and test/programs/fuzz.c does.
+//!
 //! The header is written with atomics: two CPUs may free an object twice in the same moment, and one of them is
 //! to be told.
 
@@ -28,11 +31,11 @@ use core::sync::atomic::{AtomicU32, AtomicUsize};
 const LIVE: u32 = 0x4556_494C;
 const FREE: u32 = 0x4545_5246;
 /// In front of a live object and behind it.
-const RED: u8 = 0xBB;
+const RED: u8 = 0xDB;
 /// All over a free one.
 pub const POISON: u8 = 0xDF;
 /// What a new object holds; not 0, so that nobody relies on it.
-const NEW: u8 = 0xA5;
+const NEW: u8 = 0xDA;
 
 const HEADER: usize = size_of::<Header>();
 const MIN_OFFSET: usize = 64;

@@ -11,7 +11,7 @@ use crate::boot::layout::PAGE_SIZE;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What a free frame is full of.
-pub const POISON: u64 = 0xDEAD_F4EE_DEAD_F4EE;
+pub const POISON: u64 = u64::from_ne_bytes([frames::FREE; 8]);
 
 static ON: AtomicBool = AtomicBool::new(false);
 /// Free frames that somebody had written to.

@@ -104,7 +104,7 @@ fn use_after_free() {
     let machine = machine();
     let object = machine.allocate(0, 64, 8, ALLOCATED).unwrap();
     machine.free(0, object, 64, FREED);
-    poke(object, 3, 0xA5);
+    poke(object, 3, 0xDA);
     // It is not the next one that is given: there is time for a late write.
     assert_ne!(machine.allocate(0, 64, 8, 1), Some(object));
     assert_eq!(machine.arena().reported(), []);
@@ -218,5 +218,5 @@ fn new_objects_hold_nothing_useful() {
     let machine = machine();
     let object = machine.allocate(0, 300, 8, ALLOCATED).unwrap();
     // SAFETY: in use, by us, and written by the heap.
-    assert!(unsafe { std::slice::from_raw_parts(object.as_ptr(), 300) }.iter().all(|&byte| byte == 0xA5));
+    assert!(unsafe { std::slice::from_raw_parts(object.as_ptr(), 300) }.iter().all(|&byte| byte == 0xDA));
 }
