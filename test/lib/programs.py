@@ -33,7 +33,7 @@ def header():
 def program(name):
     """The bytes of a program, built if it is not yet as its sources are."""
     made = header()
-    sources = [SOURCES / f"{name}.c", SOURCES / "ring3.h"]
+    sources = [SOURCES / f"{name}.c", *sorted(SOURCES.glob("*.h"))]
     key = hashlib.sha256("\0".join([made, *FLAGS, *(path.read_text() for path in sources)]).encode()).hexdigest()[:16]
     place = BUILT / key
     output = place / name

@@ -5,6 +5,7 @@
 #define RING3_H
 
 typedef unsigned char u8;
+typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long u64;
 
@@ -18,7 +19,11 @@ enum {
     UMOUNT2 = 166, REBOOT = 169, SETHOSTNAME = 170, GETTID = 186, TKILL = 200, FUTEX = 202, SETAFFINITY = 203, GETDENTS = 217, CLOCK_GETTIME = 228,
     EXIT_GROUP = 231, TGKILL = 234, WAITID = 247, RENAMEAT = 264, LINKAT = 265, SYMLINKAT = 266, READLINKAT = 267, FACCESSAT = 269, SET_ROBUST_LIST = 273,
     UTIMENSAT = 280, PIPE2 = 293, TGSIGQUEUEINFO = 297, PRLIMIT = 302, SYNCFS = 306, RENAMEAT2 = 316, GETRANDOM = 318, MEMFD = 319, EXECVEAT = 322,
-    STATX = 332, FACCESSAT2 = 439,
+    STATX = 332, FACCESSAT2 = 439, PWRITE = 18, SELECT = 23, MSYNC = 26, UNAME = 63, FLOCK = 73, TRUNCATE = 76, FCHMOD = 91, FCHOWN = 93, GETRUSAGE = 98,
+    GETGROUPS = 115, CAPGET = 125, SIGPENDING = 127, SIGSUSPEND = 130, PERSONALITY = 135, GETPRIORITY = 140, SETPRIORITY = 141, SETPARAM = 142,
+    SETSCHEDULER = 144, SCHED_MAX = 146, SCHED_MIN = 147, SETXATTR = 188, FREMOVEXATTR = 199, GETAFFINITY = 204, SET_TID = 218, CLOCK_GETRES = 229,
+    CLOCK_NANOSLEEP = 230, IOPRIO_SET = 251, IOPRIO_GET = 252, OPENAT = 257, MKNODAT = 259, FCHOWNAT = 260, NEWFSTATAT = 262, UNLINKAT = 263, FCHMODAT = 268,
+    PSELECT = 270, PPOLL = 271, GET_ROBUST_LIST = 274, FALLOCATE = 285, DUP3 = 292, CLOSE_RANGE = 436,
 };
 
 enum { EPERM = 1, EINTR = 4, EAGAIN = 11, ENOMEM = 12, EFAULT = 14, EINVAL = 22, ENOSYS = 38 };
@@ -103,17 +108,20 @@ static inline u64 number(const char *text)
     return value;
 }
 
-/* Random numbers that a seed brings back (xorshift, Marsaglia 2003). */
+/* Random numbers that a seed brings back (xorshift, Marsaglia 2003). Who has threads gives each its own DICE. */
+#ifndef DICE
 static u64 dice_state = 1;
+#define DICE dice_state
+#endif
 static inline u64 dice(void)
 {
-    dice_state ^= dice_state << 13;
-    dice_state ^= dice_state >> 7;
-    dice_state ^= dice_state << 17;
-    return dice_state * 0x2545F4914F6CDD1D;
+    DICE ^= DICE << 13;
+    DICE ^= DICE >> 7;
+    DICE ^= DICE << 17;
+    return DICE * 0x2545F4914F6CDD1D;
 }
 static inline u64 below(u64 n) { return (dice() >> 16) % n; }
-static inline void seed_dice(u64 seed) { dice_state = seed * 0x9E3779B97F4A7C15 + 1; dice(); dice(); }
+static inline void seed_dice(u64 seed) { DICE = seed * 0x9E3779B97F4A7C15 + 1; dice(); dice(); }
 
 static inline void *map(u64 bytes, int prot)
 {

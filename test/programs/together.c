@@ -198,7 +198,7 @@ static int requeues(void)
 
 /* ---- limits ---- */
 
-enum { LIMIT_CPU = 0, LIMIT_SIGPENDING = 11, LIMIT_NICE = 13, LIMIT_RTPRIO = 14, SETPRIORITY = 141, SETSCHEDULER = 144, FIFO = 1, SIGXCPU = 24, SIGRT = 40, EACCES = 13 };
+enum { LIMIT_CPU = 0, LIMIT_SIGPENDING = 11, LIMIT_NICE = 13, LIMIT_RTPRIO = 14, FIFO = 1, SIGXCPU = 24, SIGRT = 40, EACCES = 13 };
 
 struct action { void *handler; u64 flags; void *restorer; u64 mask; };
 extern char leave[];
