@@ -10,7 +10,7 @@
 //!                                                        a zombie; the parent is told, or it is reaped at once
 //! ```
 
-use super::process::{Family, Group, Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
+use super::process::{Group, Process, TREE, Task, WORK_END, WORK_SIGNAL, WORK_STOP};
 use super::send;
 use super::signal::info::{Child, code};
 use super::signal::{Info, Signal};
@@ -195,23 +195,19 @@ fn tell_of_end(parent: &Ref<Process>, child: &Ref<Process>, exit_signal: u8, sta
     let rules = parent.group().actions.child_rules();
     let is_usual = exit_signal == SIGCHLD;
     // Somebody may have been quicker, and the number be another's.
-    let is_there = |tree: &Family| tree.get(child.pid).is_some_and(|now| now.is(child));
-    if rules.reap && is_usual && is_there(&TREE.lock()) {
+    let is_there = || TREE.lock().get(child.pid).is_some_and(|now| now.is(child));
+    if rules.reap && is_usual && is_there() {
         forget(parent, child.pid);
     }
-    if let Some(signal) = Signal::new(u64::from(exit_signal)).filter(|_| !is_usual || rules.tell_end) {
+    let signal = Signal::new(u64::from(exit_signal)).filter(|_| !is_usual || rules.tell_end);
+    let info = signal.map(|signal| {
         let (code, status) = match status & 0x7F {
             0 => (code::CLD_EXITED, (status >> 8 & 0xFF) as i32),
             by => (code::CLD_KILLED, by as i32),
         };
-        send::to_process(parent, Info::child(signal, &about(child, code, status)));
-    }
-    {
-        let mut tree = TREE.lock();
-        if is_there(&tree) {
-            tree.announce(child.pid);
-        }
-    }
+        Info::child(signal, &about(child, code, status))
+    });
+    send::of_end(parent, child, info);
     parent.children.wake_all();
 }
 

@@ -44,20 +44,40 @@ pub fn force(task: &Task, info: Info) {
     task.note(WORK_SIGNAL);
 }
 
+/// A child of a process's has ended: it may be waited for from now on, and `info` is sent of it, if any. Both at once: who
+/// hears of it and then waits without blocking finds it, and who has waited for it finds that signal with him.
+pub fn of_end(parent: &Ref<Process>, child: &Ref<Process>, info: Option<Info>) {
+    let is_continued = {
+        let mut tree = TREE.lock();
+        // Somebody may have been quicker, and the number be another's.
+        if tree.get(child.pid).is_some_and(|now| now.is(child)) {
+            tree.announce(child.pid);
+        }
+        info.is_some_and(|info| post_in(parent, None, info).0)
+    };
+    if is_continued {
+        end::tell_of_stop(parent, None);
+    }
+}
+
 /// Nobody who calls holds the tree's lock or a group's.
 fn post(process: &Ref<Process>, task: Option<&Task>, info: Info) -> Result<()> {
-    let mut group = process.group();
-    if group.threads == 0 {
-        return Ok(());
-    }
-    let is_continued = take_back(process, &mut group, info.signal());
-    let posted = put(process, &mut group, task, info);
+    let (is_continued, posted) = post_in(process, task, info);
     // The tree's lock comes before the group's.
-    drop(group);
     if is_continued {
         end::tell_of_stop(process, None);
     }
     posted
+}
+
+/// The same; true if the parent is to hear of a stopped process that goes on. Nobody who calls holds a group's lock.
+fn post_in(process: &Process, task: Option<&Task>, info: Info) -> (bool, Result<()>) {
+    let mut group = process.group();
+    if group.threads == 0 {
+        return (false, Ok(()));
+    }
+    let is_continued = take_back(process, &mut group, info.signal());
+    (is_continued, put(process, &mut group, task, info))
 }
 
 /// What a signal takes back by being sent, whether or not anybody takes it. True if the parent is to hear of a stopped

@@ -556,8 +556,7 @@ impl<P: Clone, T: Clone> Tree<P, T> {
         }
     }
 
-    /// Its parent has been sent the signal of its end. So who has waited for a child finds that signal with him, and not on
-    /// its way.
+    /// Its parent is being sent the signal of its end.
     pub fn announce(&mut self, pid: u32) {
         if let Some(slot) = self.slot(pid) {
             self.node_mut(slot).end_is_news = true;

@@ -6,7 +6,7 @@
  */
 #include "ring3.h"
 
-enum { SIGTERM = 15, SIGPENDING = 127, SETSCHEDULER = 144, GETSCHEDULER = 145, GETPRIORITY = 140, SETPRIORITY = 141 };
+enum { SIGTERM = 15, GETSCHEDULER = 145 };
 enum { SET_PDEATHSIG = 1, GET_PDEATHSIG = 2, GET_DUMPABLE = 3, SET_DUMPABLE = 4, SET_CHILD_SUBREAPER = 36 };
 enum { FIFO = 1, RESET_ON_FORK = 0x40000000, SA_ONSTACK = 0x08000000, SA_RESTORER = 0x04000000 };
 
@@ -149,7 +149,7 @@ static int sleepers(void)
     enum { SLEEPERS = 600, TURNS = 20 };
     static long pids[SLEEPERS + 2];
     u64 first = 1, all[16];
-    long size = call(204 /* sched_getaffinity */, 0, sizeof all, all), long_time[2] = {100000, 0};
+    long size = call(GETAFFINITY, 0, sizeof all, all), long_time[2] = {100000, 0};
     int good = 1;
     shared[0] = shared[1] = shared[2] = shared[3] = 0;
     call(SETAFFINITY, 0, sizeof first, &first);

@@ -34,7 +34,7 @@ enum { OWN = 0xA5B };
 
 /* What an idle machine may have less afterwards: free memory, which CPUs have at hand in pieces, and objects of a slab. */
 enum { SHARES = 8, TICK_MS = 50, STILL_TICKS = 4, TICKS = 60, STUCK_TICKS = 1200, WARM_ROUNDS = 12, SLACK_KIB = 1024, SLACK_OBJECTS = 4 };
-enum { CLONE_VM = 0x100, CLONE_THREAD_ALL = 0x10F00, CLONE_SETTLS = 0x80000, CLONE_PARENT_SETTID = 0x100000, CLONE_CHILD_CLEARTID = 0x200000, CLONE_CHILD_SETTID = 0x1000000, CLONE_VFORK = 0x4000 };
+enum { CLONE_THREAD_ALL = 0x10F00, CLONE_SETTLS = 0x80000, CLONE_PARENT_SETTID = 0x100000, CLONE_CHILD_CLEARTID = 0x200000, CLONE_CHILD_SETTID = 0x1000000, CLONE_VFORK = 0x4000 };
 #define SCRATCH "/tmp/fuzz"
 
 /* Would change the line that is spoken to, or move this program's own pieces. */
