@@ -93,20 +93,22 @@ impl Accounts {
     }
 }
 
-/// What one pipe has of its user's; given back when it is dropped.
+/// What one pipe has of its user's, as long as an end of it is open.
 pub struct Charge {
     user: u32,
+    /// 0: nobody's.
     pages: usize,
+    is_counted: bool,
 }
 
 impl Charge {
     /// Of nobody, who has no limit.
-    pub const NONE: Self = Self { user: 0, pages: 0 };
+    pub const NONE: Self = Self { user: 0, pages: 0, is_counted: false };
 
     /// For a new pipe. ENFILE, ENOMEM.
     pub fn new(user: u32, privileged: bool) -> Result<Self, Error> {
         let pages = ACCOUNTS.lock().open(user, Limits::now(privileged))?;
-        Ok(Self { user, pages })
+        Ok(Self { user, pages, is_counted: true })
     }
 
     /// The pages that it is for.
@@ -116,20 +118,32 @@ impl Charge {
 
     /// For another size. EPERM, ENOMEM.
     pub fn resize(&mut self, pages: usize, privileged: bool) -> Result<(), Error> {
-        if self.pages != 0 {
+        if self.is_counted {
             ACCOUNTS.lock().resize(self.user, self.pages, pages, Limits::now(privileged))?;
             self.pages = pages;
         }
         Ok(())
     }
+
+    /// Nobody has an end open any more. The pipe may be there for a while yet, as somebody could be looking at it.
+    pub fn give_back(&mut self) {
+        if core::mem::take(&mut self.is_counted) {
+            // Less than before needs no memory.
+            let _ = ACCOUNTS.lock().change(self.user, self.pages, 0);
+        }
+    }
+
+    /// A FIFO is opened once more before it was gone. Without memory for the count it is not counted.
+    pub fn take_again(&mut self) {
+        if self.pages != 0 && !self.is_counted {
+            self.is_counted = ACCOUNTS.lock().change(self.user, 0, self.pages).is_ok();
+        }
+    }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if self.pages != 0 {
-            // Less than before needs no memory.
-            let _ = ACCOUNTS.lock().change(self.user, self.pages, 0);
-        }
+        self.give_back();
     }
 }
 
@@ -179,6 +193,11 @@ mod tests {
         assert_eq!((charge.pages(), has()), (16, Some(16)));
         charge.resize(64, false).unwrap();
         assert_eq!((charge.pages(), has()), (64, Some(64)));
+        charge.give_back();
+        assert_eq!(has(), None);
+        charge.take_again();
+        charge.take_again();
+        assert_eq!(has(), Some(64));
         drop(charge);
         assert_eq!(has(), None);
         assert_eq!(Charge::NONE.pages(), PAGES);

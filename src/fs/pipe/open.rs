@@ -56,6 +56,7 @@ impl<E: Env, N: Notify> Pipe<E, N> {
         if self.waits && access == Access::Write && state.readers == 0 && caller.is_impatient() {
             return Err(Error::NoReader);
         }
+        state.charge.take_again();
         let opened = Opened { writer_opens: if state.writers == 0 { state.writer_opens } else { u64::MAX } };
         if access.reads() {
             state.readers += 1;
@@ -110,6 +111,7 @@ impl<E: Env, N: Notify> Pipe<E, N> {
         if state.readers == 0 && state.writers == 0 {
             // Nobody can read it any more: who opens the FIFO next finds it empty.
             state.ring.clear(&self.env);
+            state.charge.give_back();
         }
         self.look_after(state);
         self.notify.changed();

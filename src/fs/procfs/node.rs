@@ -119,8 +119,7 @@ impl Node {
     /// was made, and what is found with an owner of old would be looked up for ever.
     fn same(&self, is: Is) -> Self {
         let process = self.process.as_ref();
-        let process =
-            process.map(|(process, owner)| (process.clone(), process.owner().unwrap_or(*owner)));
+        let process = process.map(|(process, owner)| (process.clone(), process.owner().unwrap_or(*owner)));
         Self { sources: self.sources, process, is }
     }
 
