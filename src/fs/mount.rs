@@ -275,7 +275,8 @@ impl Mounts {
         on: &Path,
     ) -> Result<Ref<Mount>> {
         let mut list = self.list.lock();
-        let mount = Mount::new(fs, root, source, flags, None)?;
+        let made = Mount::new(fs.clone(), root, source, flags, None);
+        let mount = made.inspect_err(|_| fs.abandon())?;
         self.attach(&mut list, &mount, on, true)?;
         Ok(mount)
     }
@@ -293,6 +294,7 @@ impl Mounts {
         if on.dentry.is_removed() || on.dentry.inode().is_none_or(|inode| inode.links() == 0) {
             return Err(Errno::Enoent);
         }
+        Self::check(list, &on.mount)?;
         if new {
             if list.len() >= MOUNTS_MAX {
                 return Err(Errno::Enospc);
@@ -320,6 +322,11 @@ impl Mounts {
         Ok(())
     }
 
+    /// EINVAL for one that was unmounted and is still in use: nobody could take away what stands there, and both would stay.
+    fn check(list: &[Ref<Mount>], mount: &Ref<Mount>) -> Result<()> {
+        if list.iter().any(|one| one.is(mount)) { Ok(()) } else { Err(Errno::Einval) }
+    }
+
     /// What stands on top of a place.
     pub fn top(&self, path: &Path) -> Path {
         let mut path = path.clone();
@@ -337,6 +344,7 @@ impl Mounts {
     /// Mounts what is at `from`, and what is below it, on `on` as well. `recursive`: with what is mounted below.
     pub fn bind(&self, from: &Path, on: &Path, recursive: bool) -> Result<Ref<Mount>> {
         let mut list = self.list.lock();
+        Self::check(&list, &from.mount)?;
         let copy = |mount: &Mount, root: &DentryRef| {
             Mount::new(mount.fs.clone(), root.clone(), &mount.source, mount.flags(), None)
         };

@@ -154,6 +154,12 @@ impl SuperBlock {
         self.mounts.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// It was made, and will not be mounted: it ends, unless it is mounted elsewhere.
+    pub(super) fn abandon(&self) {
+        self.mounted();
+        self.unmounted();
+    }
+
     /// One less; with the last it ends.
     pub(super) fn unmounted(&self) {
         if self.mounts.fetch_sub(1, Ordering::AcqRel) != 1 {

@@ -78,6 +78,13 @@ fn what_is_in_use_is_not_unmounted_but_lazily() {
     assert_eq!(world.text("f").unwrap(), "still there");
     assert_eq!(world.stat_of("..").unwrap().inode, world.stat_of(".").unwrap().inode, "no way out");
     assert_eq!(world.here().unwrap(), "(unreachable)/");
+    // What is mounted there now would be for ever: nobody can reach it any more, and it would keep what it stands on.
+    world.make_dir("d").unwrap();
+    let caller = world.caller();
+    let mounted = caller.mount(&world.cache, &TYPE, b"tmpfs", b"d", MountFlags::RELATIME, b"");
+    assert_eq!(mounted.err(), Some(Errno::Einval));
+    assert_eq!(caller.bind(b"/m", b"d", false).err(), Some(Errno::Einval));
+    assert_eq!(caller.bind(b"d", b"/m", false).err(), Some(Errno::Einval));
     world.enter("/").unwrap();
     drop(file);
     let mut left = 0;
