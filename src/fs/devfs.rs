@@ -98,18 +98,25 @@ impl FsType for Type {
             options.mode = 0o755;
         }
         let (block, _) = tmpfs::make(cache, &TYPE, options)?;
-        let root = block.root()?;
-        let root = root.inode().ok_or(Errno::Enoent)?;
-        for node in nodes() {
-            match make(&block, root, node) {
-                // Two who want the same: the first has it.
-                Ok(()) | Err(Errno::Eexist) => (),
-                Err(error) => return Err(error),
-            }
-        }
+        // The options may leave no room for all.
+        fill(&block).inspect_err(|_| block.abandon())?;
         block.set_read_only(is_read_only);
         Ok(block)
     }
+}
+
+/// Makes all that are wanted.
+fn fill(block: &SuperBlock) -> Result<()> {
+    let root = block.root()?;
+    let root = root.inode().ok_or(Errno::Enoent)?;
+    for node in nodes() {
+        match make(block, root, node) {
+            // Two who want the same: the first has it.
+            Ok(()) | Err(Errno::Eexist) => (),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 fn make(block: &SuperBlock, root: &Inode, node: &Node) -> Result<()> {
