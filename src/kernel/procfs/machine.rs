@@ -109,7 +109,8 @@ impl System for Machine {
             free,
             available: (free + reclaimable).saturating_sub(low),
             files: of(Owner::PageCache),
-            shared: CACHE.total.kept.load(Ordering::Relaxed),
+            // Counted at another moment, and a part of the former.
+            shared: CACHE.total.kept.load(Ordering::Relaxed).min(of(Owner::PageCache)),
             dirty: CACHE.total.dirty.load(Ordering::Relaxed),
             writing: CACHE.total.write_back.load(Ordering::Relaxed),
             anonymous: of(Owner::Anonymous),
