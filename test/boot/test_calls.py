@@ -83,9 +83,9 @@ def bad_pointers_on_linux(t):
 def last_line(t, name, line, timeout, **machine):
     """Runs one of the programs whose last line says how it went, and ends in `status 0`."""
     guest = boot(t, name, f"{line}; echo status $?", **machine)
-    found = guest.expect(re.compile(r"\nstatus (\d+)(?=\r?\n)"), timeout)
+    found = guest.expect(re.compile(r"\n(?:status (\d+)(?=\r?\n)|panic: .*)"), timeout)
     said = [one for one in guest.text[:found.start()].replace("\r", "").splitlines() if one.startswith(f"{name}: ")]
-    check(found[1] == "0", f"{line}: status {found[1]}: {said[-3:]}")
+    check(found[1] == "0", f"{line}: {found[0].strip()}: {said[-3:]}")
     guest.prompt()
     return said[-1]
 
