@@ -115,7 +115,8 @@ const STACK: u8 = 0xDC;
 
 #[inline(never)]
 fn soil_stack() {
-    core::hint::black_box(&[STACK; 8 << 10]);
+    // Something to be written to, or it would be a constant.
+    core::hint::black_box(&mut [STACK; 8 << 10]);
 }
 
 #[cold]
