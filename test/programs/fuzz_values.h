@@ -147,7 +147,7 @@ static int is_kept(u64 value)
 /* Those that only look at a path, or run it. */
 static int only_looks(int number)
 {
-    static const short numbers[] = {STAT, 6, ACCESS, EXECVE, READLINK, 137, NEWFSTATAT, READLINKAT, FACCESSAT, EXECVEAT, STATX, FACCESSAT2, CHDIR, 161, UMOUNT2};
+    static const short numbers[] = {STAT, 6, ACCESS, EXECVE, READLINK, STATFS, NEWFSTATAT, READLINKAT, FACCESSAT, EXECVEAT, STATX, FACCESSAT2, CHDIR, 161, UMOUNT2};
     for (u64 n = 0; n < sizeof numbers / sizeof *numbers; n++)
         if (numbers[n] == number) return 1;
     return 0;
