@@ -206,8 +206,9 @@ def processes(seat):
     """`ps`, and `kill` by numbers of processes and of jobs."""
     header, first = seat.run("ps | head -n 2")
     check(header.split()[0] == "PID" and re.fullmatch(r" +1 root .*init", first), f"`ps` begins {header}, {first}")
-    seat.run("sleep 1001 &")
-    seat.run("sleep 1002 &")
+    for seconds in (1001, 1002):
+        seat.run(f"sleep {seconds} &")
+        seat.run("until grep -q 'S (sleeping)' /proc/$!/status; do :; done")
     rows = sorted(line.split() for line in seat.run("jobs"))
     check(rows == [["[1]-", "Running", "sleep", "1001"], ["[2]+", "Running", "sleep", "1002"]], f"jobs: {rows}")
     pid, state = listed(seat, "sleep 1001")

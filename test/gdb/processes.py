@@ -30,6 +30,12 @@ def system_calls():
     return {int(number): (name, [word for word in arguments.split(", ") if word]) for number, name, arguments in rows}
 
 
+def space_of(memory):
+    """Its address space, which stands in a node of the list of all."""
+    node = memory["space"]["node"]["data_ptr"]
+    return machine.find_struct(node["space"]["value"]["value"], ("lock", "root"))
+
+
 class Task:
     """A thread of a process."""
 
@@ -46,7 +52,7 @@ class Task:
 
     def root(self):
         """Physical address of the top page table that it works with; None if it has none."""
-        return int(rust.counted(self.memory_in_use)["space"]["root"]) if self.memory_in_use is not None else None
+        return int(space_of(rust.counted(self.memory_in_use))["root"]) if self.memory_in_use is not None else None
 
     def is_running(self):
         return self.thread is not None and threads.STATES[self.thread.state] == "running"

@@ -40,7 +40,7 @@ class Area:
 
 def areas(memory):
     """All of them, by address."""
-    space = machine.find_struct(memory["space"]["lock"]["data"]["value"], ("tree", "brk_start"))
+    space = machine.find_struct(processes.space_of(memory)["lock"]["data"]["value"], ("tree", "brk_start"))
     heap = int(space["brk_start"]), int(space["brk_end"])
     found = []
     for node, attributes in zip(rust.elements(space["tree"]["nodes"]), rust.elements(space["tree"]["attrs"])):
@@ -97,7 +97,7 @@ def follows_call(root, address):
 
 def root_of(memory):
     """Physical address of the top page table."""
-    return int(memory["space"]["root"])
+    return int(processes.space_of(memory)["root"])
 
 
 class Vmas(gdb.Command):

@@ -112,19 +112,19 @@ impl Program {
         (self.tid == self.pid || self.task().is_some()).then_some(process)
     }
 
-    fn state(&self, process: &Process, whole: bool) -> State {
+    /// That of its first thread is a process's as well, as on Linux: a zombie, if that has ended before the others.
+    fn state(&self, process: &Process) -> State {
         match TREE.lock().state(self.pid) {
             Some(tree::State::Zombie(_)) | None => return State::Zombie,
             Some(tree::State::Stopped(_)) => return State::Stopped,
             Some(tree::State::Alive) => {}
         }
         let group = process.group();
-        let mut tasks = group.iter().filter(|task| whole || task.tid() == self.tid);
-        let runs = |task: &Task| {
-            let state = task.thread.get().map(|thread| thread.state());
-            matches!(state, Some(ThreadState::Ready | ThreadState::Running))
-        };
-        if tasks.any(runs) { State::Running } else { State::Sleeping }
+        let Some(task) = group.iter().find(|task| task.tid() == self.tid) else { return State::Zombie };
+        match task.thread.get().map(|thread| thread.state()) {
+            Some(ThreadState::Ready | ThreadState::Running) => State::Running,
+            _ => State::Sleeping,
+        }
     }
 
     /// Signals that are not told apart by thread, and those of this one.
@@ -171,7 +171,7 @@ impl View for Program {
         let process = self.there()?;
         let pid = self.pid;
         let mut facts =
-            Facts { state: self.state(&process, whole), signals: self.signals(&process), ..Facts::default() };
+            Facts { state: self.state(&process), signals: self.signals(&process), ..Facts::default() };
         {
             let tree = TREE.lock();
             facts.parent = tree.parent(pid).unwrap_or(0);
