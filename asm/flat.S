@@ -157,7 +157,7 @@ PROGRAM flat_step_int
 2:
 ENDPROGRAM flat_step_int
 
-/* Calls that do not exist, and one that does with an upper half that is not zero. */
+/* Calls that do not exist, and one that does with an upper half, which says nothing. */
 PROGRAM flat_enosys
         mov     eax, 500
         syscall
@@ -171,9 +171,12 @@ PROGRAM flat_enosys
         syscall
         cmp     rax, -ENOSYS
         CHECK
+        mov     eax, GETPID
+        syscall
+        mov     r12, rax
         movabs  rax, (1 << 32) + GETPID
         syscall
-        cmp     rax, -ENOSYS
+        cmp     rax, r12
         CHECK
         EXIT_WITH 0
 ENDPROGRAM flat_enosys

@@ -118,11 +118,9 @@ pub fn run(options: &CommandLine<'_>) {
         return;
     }
     ENDED.wait();
-    process::mounts().for_each(|mount| {
-        if let Err(error) = mount.fs.ops.sync() {
-            error!(target: "init", "what was written is not kept: {error}");
-        }
-    });
+    if let Err(error) = process::sync() {
+        error!(target: "init", "what was written is not kept: {error}");
+    }
     let status = STATUS.load(Ordering::Relaxed);
     match (status & 0x7F, status >> 8 & 0xFF) {
         (0, code) => info!(target: "init", "process 1 has ended: exit status {code}; here is the monitor"),

@@ -235,7 +235,7 @@ fn ask_for_room(queue: &'static IrqLock<State>) {
 fn make_room(queue: usize) {
     let queue = queues::at(queue as u64);
     let wanted = queue.lock().queue.room() * 2;
-    give_room(queue, wanted);
+    give_room(queue, wanted.max(TIMERS));
     queue.lock().has_asked = false;
 }
 

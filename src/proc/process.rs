@@ -283,11 +283,8 @@ pub struct Parts {
     pub terminal: u64,
 }
 
-/// All processes and threads.
-pub type Family = Tree<Ref<Process>, Ref<Task>>;
-
 /// Everybody.
-pub static TREE: SpinLock<Family> = SpinLock::new(Rank::Processes, Tree::new());
+pub static TREE: SpinLock<Tree<Ref<Process>, Ref<Task>>> = SpinLock::new(Rank::Processes, Tree::new());
 
 /// What all programs see mounted.
 static MOUNTS: Once<&'static Mounts> = Once::new();
@@ -308,6 +305,13 @@ pub fn init(mounts: &'static Mounts, types: &'static [&'static dyn FsType]) -> R
 
 pub fn mounts() -> &'static Mounts {
     MOUNTS.get().expect("processes come after files")
+}
+
+/// Has all that is mounted write what it has kept for later. The first error, but all are asked.
+pub fn sync() -> Result<()> {
+    let mut all = Ok(());
+    mounts().for_each(|mount| all = all.and(mount.fs.ops.sync()));
+    all
 }
 
 /// The kinds of file systems that there are.

@@ -82,8 +82,7 @@ pub fn init() {
 }
 
 fn serve(task: &Task, frame: &mut TrapFrame) -> u64 {
-    // As on Linux, the upper half of rax says nothing.
-    let number = u64::from(frame.error as u32);
+    let number = frame.call_number();
     if frame.vector == SYSCALL_COMPAT_VECTOR {
         send::force(task, Info::kernel(Signal::SEGV));
         return Errno::Enosys.to_result();

@@ -148,14 +148,18 @@ fn set_policy(call: &Call<'_>, tid: u64, policy: Option<u64>, from: u64) -> Resu
         return Err(Errno::Einval);
     }
     let priority: u32 = usercopy::read(from)?;
-    let (process, thread) = thread(call, tid)?;
-    may_change(call, &process)?;
-    let did_reset = with_task(call, tid, |task| Ok(task.resets_on_fork.load(Ordering::Relaxed)))?;
+    with_task(call, tid, |task| set_policy_of(call, task, policy, priority)).map(|()| 0)
+}
+
+fn set_policy_of(call: &Call<'_>, task: &Task, policy: Option<u64>, priority: u32) -> Result<()> {
+    let thread = task.thread.get().ok_or(Errno::Esrch)?;
+    may_change(call, &task.process)?;
+    let did_reset = task.resets_on_fork.load(Ordering::Relaxed);
     let resets = policy.map_or(did_reset, |policy| policy & RESET_ON_FORK != 0);
     let policy = policy.unwrap_or_else(|| number_of(thread.policy()));
     let policy = match (policy & 0xFFFF_FFFF & !RESET_ON_FORK, priority) {
-        (SCHED_OTHER, 0) => Policy::Normal(nice(&thread)),
-        (SCHED_BATCH, 0) => Policy::Batch(nice(&thread)),
+        (SCHED_OTHER, 0) => Policy::Normal(nice(thread)),
+        (SCHED_BATCH, 0) => Policy::Batch(nice(thread)),
         (SCHED_IDLE, 0) => Policy::Idle,
         (SCHED_FIFO, 1..=99) => Policy::Fifo(priority as u8),
         (SCHED_RR, 1..=99) => Policy::RoundRobin(priority as u8),
@@ -163,7 +167,7 @@ fn set_policy(call: &Call<'_>, tid: u64, policy: Option<u64>, from: u64) -> Resu
     };
     if call.process().credentials().effective_uid != 0 {
         let before = thread.policy();
-        let allowed = process.limits.lock().soft(Resource::RealTimePriority);
+        let allowed = task.process.limits.lock().soft(Resource::RealTimePriority);
         let urgency = |policy: Policy| match policy {
             Policy::Fifo(priority) | Policy::RoundRobin(priority) => u64::from(priority),
             _ => 0,
@@ -176,12 +180,9 @@ fn set_policy(call: &Call<'_>, tid: u64, policy: Option<u64>, from: u64) -> Resu
             return Err(Errno::Eperm);
         }
     }
-    with_task(call, tid, |task| {
-        task.resets_on_fork.store(resets, Ordering::Relaxed);
-        Ok(())
-    })?;
-    schedule::set_policy(&thread, policy);
-    Ok(0)
+    task.resets_on_fork.store(resets, Ordering::Relaxed);
+    schedule::set_policy(thread, policy);
+    Ok(())
 }
 
 pub fn sched_get_priority_max(_: &mut Call<'_>, [policy, ..]: Arguments) -> Result<u64> {

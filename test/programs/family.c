@@ -1,4 +1,4 @@
-/* family.c: what parents and children hear of each other, what children inherit, many of them asleep, and what a user has in pipes.
+/* family.c: what parents and children hear of each other, what children inherit, and many of them asleep.
  *
  *     family
  *
@@ -193,32 +193,6 @@ static int sleepers(void)
     return good;
 }
 
-enum { F_SETPIPE_SZ = 1031, F_GETPIPE_SZ = 1032, RLIMIT_NOFILE = 7 };
-
-static int has_pipes_to_a_limit(void)
-{
-    u64 files[2] = {4096, 4096};
-    int ends[2], pipes = 0;
-    call(SETRLIMIT, RLIMIT_NOFILE, files);
-    call(SETUID, 65533);
-    /* 1,024 of 16 pages, then some of two. */
-    for (; pipes < 1100; pipes++) {
-        if (call(PIPE, ends)) return 1;
-        if (call(FCNTL, ends[0], F_GETPIPE_SZ) != 16 * PAGE) break;
-    }
-    int good = pipes == 1024 && call(FCNTL, ends[0], F_GETPIPE_SZ) == 2 * PAGE;
-    good &= call(FCNTL, ends[0], F_SETPIPE_SZ, 4 * PAGE) == -EPERM && call(FCNTL, ends[0], F_SETPIPE_SZ, PAGE) == PAGE;
-    good &= call(FCNTL, ends[0] - 2, F_SETPIPE_SZ, PAGE) == PAGE && call(FCNTL, ends[0], F_SETPIPE_SZ, 8 * PAGE) == 8 * PAGE;
-    return !good;
-}
-
-/* How much room a user has in pipes; twice, since it is given back; and user 0 has no limit. */
-static int pipes_of_a_user(void)
-{
-    int ends[2], good = status_of(has_pipes_to_a_limit) == 0 && status_of(has_pipes_to_a_limit) == 0;
-    return good && call(PIPE, ends) == 0 && call(FCNTL, ends[0], F_GETPIPE_SZ) == 16 * PAGE && call(FCNTL, ends[0], F_SETPIPE_SZ, 512 * PAGE) == 512 * PAGE;
-}
-
 static int run(int argc, char **argv)
 {
     (void)argc, (void)argv;
@@ -230,7 +204,6 @@ static int run(int argc, char **argv)
     check("no room for a frame, and another stack for SIGSEGV", status_of(no_room_but_another_stack) == 7 << 8);
     check("no room for a frame at all", status_of(no_room_at_all) == SIGSEGV);
     check("600 sleepers", sleepers());
-    check("pipes of a user", pipes_of_a_user());
     say("family: done\n");
     return bad;
 }

@@ -208,6 +208,24 @@ static void pipes(void)
     expect("write to nobody", call(WRITE, ends[1], much, 1), -32);
 }
 
+/* A user has room for 1,024 pipes of 16 pages; then there are some of two, which do not grow. */
+static void pipes_of_a_user(void)
+{
+    int ends[2], pipes = 0;
+    long size = 16 * PAGE;
+    limit(NOFILE, 4096, 4096);
+    call(SETUID, 65533);
+    for (; pipes < 1100 && size == 16 * PAGE; pipes++) {
+        expect("pipe", call(PIPE, ends), 0);
+        size = call(FCNTL, ends[0], F_GETPIPE_SZ);
+    }
+    expect("pipes", pipes, 1025), expect("the last one's size", size, 2 * PAGE);
+    expect("a larger pipe", call(FCNTL, ends[0], F_SETPIPE_SZ, 4 * PAGE), -EPERM);
+    expect("a smaller pipe", call(FCNTL, ends[0], F_SETPIPE_SZ, PAGE), PAGE);
+    expect("another smaller pipe", call(FCNTL, ends[0] - 2, F_SETPIPE_SZ, PAGE), PAGE);
+    expect("a larger pipe for it", call(FCNTL, ends[0], F_SETPIPE_SZ, 8 * PAGE), 8 * PAGE);
+}
+
 static void mappings(void)
 {
     u64 pages = 2 * MAX_MAPPINGS;
@@ -236,6 +254,9 @@ static int run(int argc, char **argv)
     one("file size", file_size, 0);
     one("file size, not caught", file_size_kills, SIGXFSZ);
     one("pipes", pipes, 0);
+    one("pipes of a user", pipes_of_a_user, 0);
+    /* They were given back. */
+    one("pipes of a user, again", pipes_of_a_user, 0);
     one("mappings", mappings, 0);
     say(wrong ? "limits: WRONG\n" : "limits: done\n");
     return wrong;

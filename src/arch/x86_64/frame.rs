@@ -39,6 +39,13 @@ pub struct TrapFrame {
     pub ss: u64,
 }
 
+impl TrapFrame {
+    /// Of a system call: its number. As on Linux, the upper half of rax says nothing.
+    pub const fn call_number(&self) -> u64 {
+        self.error & 0xFFFF_FFFF
+    }
+}
+
 /// Vectors for which the CPU pushes an error code (SDM vol. 3 table 6-1; AMD APM vol. 2 §8.2 for 29 and 30),
 /// as a bit set.
 pub const ERROR_CODE_VECTORS: u64 =

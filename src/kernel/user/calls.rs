@@ -121,7 +121,7 @@ pub fn serve(running: &Running, frame: &mut TrapFrame) {
     let arguments = [frame.rdi, frame.rsi, frame.rdx, frame.r10, frame.r8, frame.r9];
     // SAFETY: this is the program's thread, and its one call.
     let state = unsafe { running.state() };
-    match flat::dispatch(&mut Call { running, state }, frame.error, &arguments) {
+    match flat::dispatch(&mut Call { running, state }, frame.call_number(), &arguments) {
         Outcome::Return(value) => frame.rax = value,
         Outcome::Exit(status) => running.set_end(End::Exit(status)),
     }
